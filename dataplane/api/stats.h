@@ -1,0 +1,201 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/base/fd.h"
+#include "dataplane/base/status.h"
+
+namespace penstock {
+
+// The stats segment: a memfd with a typed directory and one cache-aligned block of counters for
+// every writer. A block has exactly one writing thread (named at its type below); anyone may read
+// it, without locks, also after the writer died. Counters only grow and are published by relaxed
+// stores, once a burst; a reader sees each counter whole but not several of them at one instant.
+//
+// penstockd creates the memfd, the data plane fills the directory before it receives a packet, and
+// `StatsView` reads it by name, so a tool needs no header of ours to dump it.
+
+// A counter with one writer: a load, an add and a store, never a locked instruction.
+class Counter {
+ public:
+  void add(uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+static_assert(sizeof(Counter) == 8);
+
+// What can happen to a packet before a shard sees it: each packet offered to us is in exactly one
+// of
+//   missed, no_buffer, not_ours, malformed_*, truncated, ring_full, dispatched     (architecture,
+//   section 11)
+// where `offered` = received + missed + no_buffer. Sources are rx queues (writer: their lcore;
+// `missed` and `no_buffer`: the keeper, in a SourceLossStats) and listeners (writer: the io
+// thread).
+#define PENSTOCK_SOURCE_COUNTERS(X)                                                  \
+  X(received)       /* packets taken from the NIC or the socket */                   \
+  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */        \
+  X(not_ours)       /* another protocol, address or port; answered ones included */  \
+  X(malformed_ethernet)                                                              \
+  X(malformed_ipv4)                                                                  \
+  X(malformed_ipv6)                                                                  \
+  X(malformed_udp)                                                                   \
+  X(malformed_checksum)                                                              \
+  X(malformed_fragment) /* IP fragments, not reassembled */                          \
+  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */       \
+  X(ring_full)          /* shard ring full, newest dropped */                        \
+  X(dispatched)         /* handed to a shard */                                      \
+  X(replies)            /* ARP, NDP, ICMP echo answers sent; outside the identity */ \
+  X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
+
+// What a source lost before we could take it; writer: the keeper (ports) or the io thread
+// (listeners).
+#define PENSTOCK_LOSS_COUNTERS(X)                       \
+  X(missed)    /* NIC: imissed; socket: kernel drops */ \
+  X(no_buffer) /* NIC: rx_nombuf */
+
+// Lines and samples; writer: the shard's thread.
+#define PENSTOCK_SHARD_COUNTERS(X)                                                               \
+  X(packets) /* processed; = sum of dispatched, once drained */                                  \
+  X(bytes)                                                                                       \
+  X(lines)    /* = lines_ok + every rejected_* */                                                \
+  X(lines_ok) /* = metrics + events + service_checks */                                          \
+  X(metrics)  /* metric messages that parsed */                                                  \
+  X(events)                                                                                      \
+  X(service_checks)                                                                              \
+  X(rejected_no_pipe)                                                                            \
+  X(rejected_no_colon)                                                                           \
+  X(rejected_empty_name)                                                                         \
+  X(rejected_empty_value)                                                                        \
+  X(rejected_bad_type)                                                                           \
+  X(rejected_no_values)                                                                          \
+  X(rejected_bad_value)                                                                          \
+  X(rejected_bad_rate)                                                                           \
+  X(rejected_bad_timestamp)                                                                      \
+  X(rejected_event_no_colon)                                                                     \
+  X(rejected_event_too_short)                                                                    \
+  X(rejected_event_bad_header)                                                                   \
+  X(rejected_event_empty_title)                                                                  \
+  X(rejected_event_bad_length)                                                                   \
+  X(rejected_sc_format)                                                                          \
+  X(rejected_sc_empty_name)                                                                      \
+  X(rejected_sc_bad_status)                                                                      \
+  X(rejected_unterminated) /* end of line required and missing (spec 4.3) */                     \
+  X(samples)               /* = aggregated + timestamped + unsupported_timestamped + filtered    \
+                                + overflow + nan_inf + carry_full */                             \
+  X(aggregated)                                                                                  \
+  X(timestamped)                                                                                 \
+  X(unsupported_timestamped)                                                                     \
+  X(filtered)                                                                                    \
+  X(overflow) /* folded into the overflow contexts: the context table is full */                 \
+  X(nan_inf)                                                                                     \
+  X(carry_full)         /* timestamped samples refused: carry_bytes reached */                   \
+  X(carry_full_events)  /* events and checks refused: carry_bytes reached */                     \
+  X(bad_rate)           /* rate counted as 1 (architecture, section 12); outside the identity */ \
+  X(samples_unkept)     /* sample_bytes reached: count, sum, min and max only */                 \
+  X(set_members_unkept) /* set_members reached: the member may not be counted */                 \
+  X(memo_hits)                                                                                   \
+  X(memo_misses)                                                                                 \
+  X(memo_evicted)                                                                                \
+  X(contexts) /* live now; a level, not a sum */                                                 \
+  X(contexts_created)                                                                            \
+  X(contexts_expired)                                                                            \
+  X(type_clashes) /* contexts created beside one of another type */                              \
+  X(flips)        /* generations flipped */
+
+// Flush and Segments; writer: the keeper.
+#define PENSTOCK_KEEPER_COUNTERS(X)                                                        \
+  X(segments_sealed)                                                                       \
+  X(points_sealed)  /* rows in sealed Segments */                                          \
+  X(samples_sealed) /* samples behind those rows: = aggregated + overflow + timestamped */ \
+  X(segments_acknowledged)                                                                 \
+  X(segments_given_up) /* dropped, oldest first: segments_held reached */                  \
+  X(points_given_up)                                                                       \
+  X(samples_given_up)                                                                      \
+  X(late_shards) /* a shard did not flip in time; joined the next Segment */               \
+  X(clock_steps) /* the wall clock moved backwards or jumped a bucket */                   \
+  X(seal_us_max)                                                                           \
+  X(seal_us_last)                                                                          \
+  X(heartbeat_unix_ms) /* last pass of the keeper's loop */                                \
+  X(open_bucket)       /* start of the bucket now filling, Unix s */                       \
+  X(drained)           /* 1 once a stop has sealed everything */
+
+#define PENSTOCK_FIELD(name) Counter name;
+struct alignas(64) SourceStats {
+  PENSTOCK_SOURCE_COUNTERS(PENSTOCK_FIELD)
+};
+struct alignas(64) LossStats {
+  PENSTOCK_LOSS_COUNTERS(PENSTOCK_FIELD)
+};
+struct alignas(64) ShardStats {
+  PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
+};
+struct alignas(64) KeeperStats {
+  PENSTOCK_KEEPER_COUNTERS(PENSTOCK_FIELD)
+};
+#undef PENSTOCK_FIELD
+
+enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper };
+
+// The writer's side: lays the blocks out and fills the directory. Used once, at start of the data
+// plane.
+class StatsBuilder {
+ public:
+  // `memory` must be zeroed, 64-byte aligned and at least kStatsBytes; it outlives every returned
+  // reference.
+  explicit StatsBuilder(std::span<std::byte> memory);
+
+  // Adds one block. `label` names the source, shard or keeper, e.g. "wire0/0", "udp", "shard0"; at
+  // most 47 bytes are kept. The reference stays valid as long as the memory. Dies when
+  // kStatsBlocksMax is exceeded. A kLoss block has the label of the source whose losses it holds.
+  SourceStats& add_source(StatsBlock kind, std::string_view label);
+  LossStats& add_loss(std::string_view label);
+  ShardStats& add_shard(std::string_view label);
+  KeeperStats& add_keeper();
+
+  // Makes the directory visible to readers. Call when all blocks are added, before the first
+  // packet.
+  void publish();
+
+ private:
+  void* add(StatsBlock kind, std::string_view label, std::span<const char* const> names);
+  std::span<std::byte> memory_;
+};
+
+inline constexpr size_t kStatsBytes = 512 * 1024;
+inline constexpr size_t kStatsBlocksMax = 256;
+
+// One block as a reader sees it: label and name -> value, in the order of the lists above.
+struct StatsBlockValues {
+  StatsBlock kind;
+  std::string label;
+  std::vector<std::pair<std::string, uint64_t>> counters;
+
+  // The counter `name`, 0 if the block has none of that name.
+  [[nodiscard]] uint64_t get(std::string_view name) const;
+};
+
+// The reader's side. Any thread, any process; never blocks the writers.
+class StatsView {
+ public:
+  explicit StatsView(Mapping mapping) : mapping_(std::move(mapping)) {}
+  // Every block as it is now; empty while the data plane has not published its directory. Fails on
+  // a segment that is not one.
+  [[nodiscard]] absl::StatusOr<std::vector<StatsBlockValues>> read() const;
+
+ private:
+  Mapping mapping_;
+};
+
+}  // namespace penstock

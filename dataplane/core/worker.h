@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "dataplane/core/ring.h"
+#include "dataplane/core/shard.h"
+#include "dataplane/core/sleeper.h"
+
+namespace penstock {
+
+// A shard with the rings that feed it and its way to sleep. In the pipeline wiring it runs on a
+// thread of its own (`run`); inline, the receive loop calls `poll` once per pass and hands its own
+// bursts to `shard().process` directly.
+class ShardWorker {
+ public:
+  ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats,
+              std::unique_ptr<Sleeper> sleeper);
+
+  // Wiring time only: a new ring from one producer thread to this shard.
+  PacketRing& add_ring(uint32_t slots);
+
+  Shard& shard();
+  Sleeper& sleeper();
+
+  // The shard's thread. One pass: up to a burst from each ring, then `poll_epoch`. Returns packets
+  // handled.
+  size_t poll(Now now);
+
+  // The shard's thread. True if any ring has packets: the look before sleeping.
+  [[nodiscard]] bool has_work() const;
+
+  // Pipeline: loops until `stop` is set *and* every ring is empty. Sleeps as `idle` allows:
+  // adaptive spins a little, then sleeps in the Sleeper; busy never sleeps.
+  void run(const std::atomic<bool>& stop, IdleMode idle);
+};
+
+}  // namespace penstock
