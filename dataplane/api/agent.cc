@@ -16,6 +16,8 @@ size_t size_of(Type type) {
   switch (type) {
     case Type::kHello:
       return sizeof(Hello);
+    case Type::kPortState:
+      return sizeof(PortState);
     case Type::kSegmentReady:
       return sizeof(SegmentReady);
     case Type::kSegmentAck:

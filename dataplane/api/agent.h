@@ -18,6 +18,8 @@ namespace penstock::agent {
 //
 //   penstockd                      data plane
 //             <- Hello (+ fds)              on connect; one penstockd at a time, the newest wins
+//             <- PortState                  one for each port of the Plan, after Hello and when it
+//             changes
 //             <- SegmentReady (+ fd)        each held Segment, oldest first, then each new one
 //   SegmentAck ->                           the exporters have it, or gave it up: forget it
 //   Stop ->                                 close the sources, seal everything, deliver, exit
@@ -27,7 +29,7 @@ namespace penstock::agent {
 inline constexpr uint32_t kVersion = 1;
 inline constexpr size_t kFdsMax = 24;  // plan, stats, listeners
 
-enum class Type : uint32_t { kHello = 1, kSegmentReady, kSegmentAck, kStop, kDrained };
+enum class Type : uint32_t { kHello = 1, kPortState, kSegmentReady, kSegmentAck, kStop, kDrained };
 
 struct Header {
   Type type;
@@ -44,6 +46,16 @@ struct Hello {
   int32_t pid;
   uint32_t listener_count;
   int64_t started_unix_ms;
+};
+
+// How a port is doing; `text` is what to show a person: the reason it failed, or its driver,
+// offloads and MAC.
+struct PortState {
+  Header header;
+  uint32_t port;  // index in the Plan
+  uint8_t up;     // 1: receiving
+  uint8_t link;   // 1: link is up
+  std::array<char, 242> text;
 };
 
 // Comes with the Segment's sealed memfd.
@@ -72,6 +84,7 @@ struct Drained {
 union Message {
   Header header;
   Hello hello;
+  PortState port_state;
   SegmentReady segment_ready;
   SegmentAck segment_ack;
   Stop stop;

@@ -48,10 +48,10 @@ struct IpAddress {
   uint8_t family;                 // 4 or 6
 };
 
-// One DPDK port. The device itself is named in the EAL arguments (`--vdev` or `-a`).
+// One DPDK port. It is probed after EAL has started, so that one bad port does not stop the others.
 struct PortPlan {
   TextRef name;       // of the port in configuration and counters
-  TextRef device;     // DPDK device name, as rte_eth_dev_get_port_by_name wants it
+  TextRef device;     // devargs: a PCI address or a vdev string, "net_af_xdp0,iface=veth0"
   TextRef interface;  // kernel interface for net_af_xdp; empty otherwise
   uint16_t queues;
   uint16_t mtu;          // bytes of L3; 1500
