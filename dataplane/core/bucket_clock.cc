@@ -11,7 +11,8 @@ BucketClock::BucketClock(uint32_t interval_s, int64_t unix_ms, KeeperStats& stat
 
 std::optional<int64_t> BucketClock::poll(int64_t unix_ms) {
   const int64_t ahead = (bucket_of(unix_ms) - open_s_) / interval_s_;
-  if (unix_ms < last_ms_ || (ahead > 1 && unix_ms != last_ms_)) stats_.clock_steps.add(1);
+  const bool jumped = bucket_of(unix_ms) - bucket_of(last_ms_) > interval_s_;
+  if (unix_ms < last_ms_ || jumped) stats_.clock_steps.add(1);
   last_ms_ = unix_ms;
 
   if (ahead <= 0 && ahead > -kStepBackMax) return std::nullopt;
