@@ -5,7 +5,8 @@
 // net_af_xdp loads this object and fills `xsks_map`; XdpFilter fills `penstock_ports` once the port
 // receives and empties it before it stops.
 
-// clang-format off: linux/bpf.h has the types that the others use
+// linux/bpf.h has the types that the others use.
+// clang-format off
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
