@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bpf/libbpf.h"
@@ -24,9 +26,22 @@ spdlog::level::level_enum level_of(uint32_t rte_level) {
   return spdlog::level::debug;
 }
 
+struct FirstError {
+  std::mutex mutex;
+  std::string text;
+};
+FirstError& first_error() {
+  static FirstError error;
+  return error;
+}
+
 void log_line(spdlog::level::level_enum level, std::string_view source, std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-  if (!text.empty()) spdlog::log(level, "{}{}", source, text);
+  if (text.empty()) return;
+  spdlog::log(level, "{}{}", source, text);
+  if (level < spdlog::level::warn) return;
+  const std::lock_guard lock(first_error().mutex);
+  if (first_error().text.empty()) first_error().text = text;
 }
 
 // The write function of the stream DPDK logs to. rte_vlog flushes after each message, so that one
@@ -79,5 +94,10 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::start(const Plan& plan) {
 }
 
 Eal::~Eal() { rte_eal_cleanup(); }
+
+std::string take_dpdk_error() {
+  const std::lock_guard lock(first_error().mutex);
+  return std::exchange(first_error().text, {});
+}
 
 }  // namespace penstock

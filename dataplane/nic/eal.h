@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "dataplane/api/plan.h"
 #include "dataplane/base/status.h"
@@ -28,5 +29,9 @@ class Eal {
  private:
   Eal() = default;
 };
+
+// The first error or warning DPDK or libbpf logged since the last call, empty if none: what a
+// driver's -1 means. Any thread.
+std::string take_dpdk_error();
 
 }  // namespace penstock

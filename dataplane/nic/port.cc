@@ -19,6 +19,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/nic/eal.h"
 
 namespace penstock {
 namespace {
@@ -88,6 +89,7 @@ absl::Status Port::bring_up() {
     }
     filter_ = *std::move(filter);
   }
+  take_dpdk_error();  // of an earlier port
   const std::set<int> before = xdp_sockets();
   RETURN_IF_ERROR(probe());
   RETURN_IF_ERROR(configure());
@@ -98,10 +100,12 @@ absl::Status Port::bring_up() {
   return run();
 }
 
+// Many drivers return -1 for everything and log the reason.
 absl::Status Port::failure(std::string_view what, int error, std::string_view todo) const {
+  std::string why = take_dpdk_error();
+  if (why.empty()) why = rte_strerror(error < 0 ? -error : error);
   return absl::UnavailableError(cat("port ", plan_.str(spec_.name), ", device \"",
-                                    plan_.str(spec_.device), "\": ", what, ": ",
-                                    rte_strerror(error < 0 ? -error : error), "; ", todo));
+                                    plan_.str(spec_.device), "\": ", what, ": ", why, "; ", todo));
 }
 
 // The device string with what the Plan says elsewhere.
