@@ -173,8 +173,8 @@ absl::Status Port::configure() {
   rte_ether_addr mac{};
   rte_eth_macaddr_get(id_, &mac);
   text_ = cat(info.driver_name, spec_.interface.size != 0 ? " on " : "", plan_.str(spec_.interface),
-              ", MAC ", mac_text(mac), ", ", spec_.queues, " queue(s) of ", rx_descriptors_,
-              ", checksums by ",
+              ", MAC ", mac_text(mac), ", ", spec_.queues,
+              spec_.queues == 1 ? " queue of " : " queues of ", rx_descriptors_, ", checksums by ",
               conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM ? "the NIC" : "software",
               spec_.queues > 1 ? (rss != 0 ? ", RSS" : ", no RSS") : "");
   return absl::OkStatus();
