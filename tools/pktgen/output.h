@@ -16,9 +16,8 @@ inline constexpr size_t kBatch = 32;  // most packets in one send
 // What became of a batch: the first `accepted` packets were taken.
 struct SendResult {
   size_t accepted = 0;
-  bool waited = false;  // the receiver or the kernel had no room; waited for it, at most 100 ms
-  bool refused =
-      false;  // UDP: the packet after them was not sent; an earlier one met a closed port
+  bool waited = false;   // the receiver or the kernel had no room; waited for it, at most 100 ms
+  bool refused = false;  // UDP: an earlier packet met a closed port, and this call sent none
 };
 
 // Where packets go. One thread.
