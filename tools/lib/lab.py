@@ -122,10 +122,10 @@ class Hugepages:
 class Daemon:
     """A penstockd of its own: configuration, run directory, output and log in `folder`. `config` is the
     text of a configuration or a dict; where a dict leaves them out, run_dir and a JSON-lines exporter to
-    `output` are filled in."""
+    `output` are filled in. `command` starts penstockd, up to its options."""
 
-    def __init__(self, folder, config, netns=None, env=None, prefix=()):
-        self.folder, self.netns, self.prefix = pathlib.Path(folder), netns, prefix
+    def __init__(self, folder, config, netns=None, env=None, command=(PENSTOCKD,)):
+        self.folder, self.netns, self.command = pathlib.Path(folder), netns, command
         self.env = {**os.environ, **(env or {})}
         self.run_dir = self.folder / "run"
         self.output = self.folder / "points.jsonl"
@@ -156,7 +156,7 @@ class Daemon:
     def spawn(self):
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
-            in_netns(self.netns, [*self.prefix, PENSTOCKD, "--config", self.config]), stdout=log,
+            in_netns(self.netns, [*self.command, "--config", self.config]), stdout=log,
             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.env, start_new_session=True)
         log.close()
 
