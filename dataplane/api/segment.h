@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -69,6 +69,8 @@ struct ServiceCheck {
 class Writer {
  public:
   explicit Writer(const Meta& meta);
+  Writer(Writer&&) noexcept;
+  Writer& operator=(Writer&&) noexcept;
   ~Writer();
 
   void counter(const Context& c, double sum);
@@ -91,11 +93,17 @@ class Writer {
 
   // The Segment's bytes, checksummed. The writer is spent. `samples` replaces Meta::samples.
   std::vector<std::byte> finish(uint64_t samples);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
-// Reads a Segment in place; `bytes` outlives the reader. `open` checks magic, version, checksum and
-// every offset, so that nothing later can read outside `bytes`, whatever they hold. Thread-safe
-// once open.
+// Reads a Segment in place; `bytes` outlives the reader and begins at a multiple of 8 (any mapping
+// or vector does). `open` checks magic, version, checksum and every offset, so that nothing later
+// can read outside `bytes`, whatever they hold; the error says what is wrong, and is
+// kUnimplemented where a newer Penstock wrote the Segment, else kDataLoss. Copies share one state.
+// Thread-safe once open.
 class Reader {
  public:
   static absl::StatusOr<Reader> open(std::span<const std::byte> bytes);
@@ -116,6 +124,11 @@ class Reader {
     virtual void service_check(const ServiceCheck& c) = 0;
   };
   void visit(Visitor& visitor) const;
+
+ private:
+  struct Impl;
+  explicit Reader(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> impl_;
 };
 
 }  // namespace penstock::segment

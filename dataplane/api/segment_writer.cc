@@ -1,0 +1,367 @@
+#include <algorithm>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "dataplane/api/segment.h"
+#include "dataplane/api/segment_format.h"
+#include "xxhash.h"
+
+namespace penstock::segment {
+namespace {
+
+using Words = std::vector<uint64_t>;
+
+// Unknown to clients, so that nobody can choose names that fall into one chain of a table.
+uint64_t process_seed() {
+  static const uint64_t seed = [] {
+    std::random_device device;
+    return uint64_t{device()} << 32 | device();
+  }();
+  return seed;
+}
+
+// Open addressing from a hash to a dense id. A slot keeps the hash's high half beside the id: most
+// probes need not touch what they compare with, and growing needs no rehash.
+class IdTable {
+ public:
+  // The id for which `equal(id)` holds, or `next` (the number of ids so far), which is then taken.
+  template <class Equal>
+  uint32_t find_or_add(uint64_t hash, uint32_t next, const Equal& equal) {
+    if ((size_t{next} + 1) * 2 > slots_.size()) grow();
+    const uint64_t mark = hash & kMark;
+    size_t i = home(mark);
+    for (; slots_[i] != 0; i = (i + 1) & mask()) {
+      const auto id = static_cast<uint32_t>(slots_[i]) - 1;
+      if ((slots_[i] & kMark) == mark && equal(id)) return id;
+    }
+    slots_[i] = mark | (next + 1);
+    return next;
+  }
+
+ private:
+  static constexpr uint64_t kMark = ~uint64_t{UINT32_MAX};
+
+  [[nodiscard]] size_t mask() const { return slots_.size() - 1; }
+  [[nodiscard]] size_t home(uint64_t slot) const { return (slot >> 32) & mask(); }
+
+  void grow() {
+    Words old(std::max<size_t>(slots_.size() * 2, 64));
+    old.swap(slots_);
+    for (const uint64_t slot : old) {
+      if (slot == 0) continue;
+      size_t i = home(slot);
+      while (slots_[i] != 0) i = (i + 1) & mask();
+      slots_[i] = slot;
+    }
+  }
+
+  Words slots_;
+};
+
+// Each distinct string once.
+class Dictionary {
+ public:
+  uint32_t id(std::string_view s) {
+    const uint64_t hash = XXH3_64bits_withSeed(s.data(), s.size(), process_seed());
+    const auto next = static_cast<uint32_t>(ends.size());
+    const uint32_t id = table_.find_or_add(hash, next, [&](uint32_t i) { return at(i) == s; });
+    if (id == next) {
+      bytes.append(s);
+      ends.push_back(bytes.size());
+    }
+    return id;
+  }
+
+  Words ends;
+  std::string bytes;
+
+ private:
+  [[nodiscard]] std::string_view at(uint32_t i) const {
+    const size_t begin = i == 0 ? 0 : ends[i - 1];
+    return {bytes.data() + begin, ends[i] - begin};
+  }
+
+  IdTable table_;
+};
+
+// Each distinct list of tag ids once.
+class TagSets {
+ public:
+  uint32_t id(std::span<const uint64_t> set) {
+    const uint64_t hash = XXH3_64bits_withSeed(set.data(), set.size_bytes(), process_seed());
+    const auto next = static_cast<uint32_t>(ends.size());
+    const uint32_t id =
+        table_.find_or_add(hash, next, [&](uint32_t i) { return std::ranges::equal(at(i), set); });
+    if (id == next) {
+      tags.insert(tags.end(), set.begin(), set.end());
+      ends.push_back(tags.size());
+    }
+    return id;
+  }
+
+  Words ends, tags;
+
+ private:
+  [[nodiscard]] std::span<const uint64_t> at(uint32_t i) const {
+    const size_t begin = i == 0 ? 0 : ends[i - 1];
+    return std::span(tags).subspan(begin, ends[i] - begin);
+  }
+
+  IdTable table_;
+};
+
+struct Section {
+  SectionEntry entry{};
+  Words words;        // every type but kBytes
+  std::string bytes;  // kBytes
+};
+
+size_t align(size_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Chooses the narrowest encoding. An anchor is at least a byte wide, so that a Segment's size
+// bounds the elements it can claim to have.
+Section make_section(const ColumnSpec& spec, Words words, std::string bytes) {
+  Section s;
+  s.words = std::move(words);
+  s.bytes = std::move(bytes);
+  SectionEntry& e = s.entry;
+  e.id = spec.id;
+  e.version = 1;
+  e.flags = kMustUnderstand;
+  e.count = spec.type == Type::kBytes ? s.bytes.size() : s.words.size();
+  Encoding encoding = Encoding::kU64;
+  size_t width = 8;
+  if (spec.type == Type::kBytes) {
+    encoding = Encoding::kBytes;
+    width = 1;
+  } else if (spec.type == Type::kDouble) {
+    encoding = Encoding::kF64;
+  } else if (spec.type != Type::kHash && e.count > 0) {
+    const auto as_signed = [](uint64_t a, uint64_t b) {
+      return static_cast<int64_t>(a) < static_cast<int64_t>(b);
+    };
+    const auto [min, max] = spec.type == Type::kSigned ? std::ranges::minmax(s.words, as_signed)
+                                                       : std::ranges::minmax(s.words);
+    const uint64_t range = max - min;
+    width = range > UINT32_MAX ? 8 : range > UINT16_MAX ? 4 : range > UINT8_MAX ? 2 : 1;
+    if (range == 0 && spec.anchor != spec.column) width = 0;
+    encoding = static_cast<Encoding>(width);
+    e.base = min;
+  }
+  e.encoding = static_cast<uint8_t>(encoding);
+  e.size = e.count * width;
+  return s;
+}
+
+template <class T>
+void store(const Section& s, std::byte* out) {
+  for (const uint64_t word : s.words) {
+    const T value = static_cast<T>(word - s.entry.base);
+    std::memcpy(out, &value, sizeof(T));
+    out += sizeof(T);
+  }
+}
+
+void store(const Section& s, std::byte* out) {
+  switch (static_cast<Encoding>(s.entry.encoding)) {
+    case Encoding::kConstant:
+      return;
+    case Encoding::kU8:
+      return store<uint8_t>(s, out);
+    case Encoding::kU16:
+      return store<uint16_t>(s, out);
+    case Encoding::kU32:
+      return store<uint32_t>(s, out);
+    case Encoding::kU64:
+    case Encoding::kF64:
+      return store<uint64_t>(s, out);
+    case Encoding::kBytes:
+      std::memcpy(out, s.bytes.data(), s.bytes.size());
+  }
+}
+
+}  // namespace
+
+struct Writer::Impl {
+  explicit Impl(const Meta& m) : meta(m) {}
+
+  Words& at(Column c) { return columns[index(c)]; }
+  void put(Column c, uint64_t value) { at(c).push_back(value); }
+  void put(Column c, int64_t value) { at(c).push_back(static_cast<uint64_t>(value)); }
+  void put(Column c, uint32_t value) { at(c).push_back(value); }
+  void put(Column c, double value) { at(c).push_back(std::bit_cast<uint64_t>(value)); }
+
+  uint32_t tag_set(std::span<const std::string_view> set) {
+    scratch.clear();
+    for (const std::string_view tag : set) scratch.push_back(tags.id(tag));
+    return tag_sets.id(scratch);
+  }
+
+  // The first three columns of every table of metrics.
+  void context(Column name, const Context& c) {
+    ++rows;
+    columns[index(name)].push_back(names.id(c.name));
+    columns[index(name) + 1].push_back(hosts.id(c.host));
+    columns[index(name) + 2].push_back(tag_set(c.tags));
+  }
+
+  // The five columns from `count` on.
+  void summary(Column count, const Summary& s) {
+    columns[index(count)].push_back(s.count);
+    size_t i = index(count);
+    for (const double value : {s.sum, s.min, s.max, s.avg}) {
+      columns[++i].push_back(std::bit_cast<uint64_t>(value));
+    }
+  }
+
+  void bins(Column end, Column key, Column count, std::span<const Bin> bins) {
+    for (const Bin& b : bins) {
+      put(key, int64_t{b.key});
+      put(count, b.count);
+    }
+    put(end, uint64_t{at(key).size()});
+  }
+
+  Meta meta;
+  uint64_t rows = 0;
+  Dictionary names, hosts, tags, texts;
+  TagSets tag_sets;
+  std::array<Words, kColumns> columns;
+  Words scratch;
+};
+
+Writer::Writer(const Meta& meta) : impl_(std::make_unique<Impl>(meta)) {}
+Writer::Writer(Writer&&) noexcept = default;
+Writer& Writer::operator=(Writer&&) noexcept = default;
+Writer::~Writer() = default;
+
+uint64_t Writer::rows() const { return impl_->rows; }
+
+void Writer::counter(const Context& c, double sum) {
+  impl_->context(Column::kCounterName, c);
+  impl_->put(Column::kCounterSum, sum);
+}
+
+void Writer::gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) {
+  impl_->context(Column::kGaugeName, c);
+  impl_->put(Column::kGaugeValue, value);
+  impl_->put(Column::kGaugeTime, time_ms);
+  impl_->put(Column::kGaugeShard, shard);
+}
+
+void Writer::set(const Context& c, std::span<const uint64_t> members) {
+  impl_->context(Column::kSetName, c);
+  Words& all = impl_->at(Column::kSetMember);
+  all.insert(all.end(), members.begin(), members.end());
+  impl_->put(Column::kSetMembersEnd, uint64_t{all.size()});
+}
+
+void Writer::histogram(const Context& c, const Summary& s, std::span<const WeightedValue> values,
+                       std::span<const Bin> bins) {
+  impl_->context(Column::kHistogramName, c);
+  impl_->summary(Column::kHistogramCount, s);
+  for (const WeightedValue& v : values) {
+    impl_->put(Column::kHistogramValue, v.value);
+    impl_->put(Column::kHistogramWeight, v.weight);
+  }
+  impl_->put(Column::kHistogramValuesEnd, uint64_t{impl_->at(Column::kHistogramValue).size()});
+  impl_->bins(Column::kHistogramBinsEnd, Column::kHistogramBinKey, Column::kHistogramBinCount,
+              bins);
+}
+
+void Writer::distribution(const Context& c, const Summary& s, std::span<const Bin> bins) {
+  impl_->context(Column::kDistributionName, c);
+  impl_->summary(Column::kDistributionCount, s);
+  impl_->bins(Column::kDistributionBinsEnd, Column::kDistributionBinKey,
+              Column::kDistributionBinCount, bins);
+}
+
+void Writer::timestamped(Kind kind, const Context& c, int64_t timestamp, double value) {
+  impl_->context(Column::kTimestampedName, c);
+  impl_->put(Column::kTimestampedKind, static_cast<uint32_t>(kind));
+  impl_->put(Column::kTimestampedTime, timestamp);
+  impl_->put(Column::kTimestampedValue, value);
+}
+
+void Writer::event(const Event& e) {
+  Impl& w = *impl_;
+  ++w.rows;
+  w.put(Column::kEventTitle, w.texts.id(e.title));
+  w.put(Column::kEventText, w.texts.id(e.text));
+  w.put(Column::kEventTime, e.timestamp);
+  w.put(Column::kEventHost, w.hosts.id(e.hostname));
+  w.put(Column::kEventAggregationKey, w.texts.id(e.aggregation_key));
+  w.put(Column::kEventSourceType, w.texts.id(e.source_type));
+  w.put(Column::kEventPriority, w.texts.id(e.priority));
+  w.put(Column::kEventAlertType, w.texts.id(e.alert_type));
+  w.put(Column::kEventContainer, w.texts.id(e.container_id));
+  w.put(Column::kEventCardinality, w.texts.id(e.cardinality));
+  w.put(Column::kEventTagSet, w.tag_set(e.tags));
+}
+
+void Writer::service_check(const ServiceCheck& c) {
+  Impl& w = *impl_;
+  ++w.rows;
+  w.put(Column::kCheckName, w.names.id(c.name));
+  w.put(Column::kCheckStatus, uint32_t{c.status});
+  w.put(Column::kCheckTime, c.timestamp);
+  w.put(Column::kCheckHost, w.hosts.id(c.hostname));
+  w.put(Column::kCheckMessage, w.texts.id(c.message));
+  w.put(Column::kCheckContainer, w.texts.id(c.container_id));
+  w.put(Column::kCheckCardinality, w.texts.id(c.cardinality));
+  w.put(Column::kCheckTagSet, w.tag_set(c.tags));
+}
+
+std::vector<std::byte> Writer::finish(uint64_t samples) {
+  Impl& w = *impl_;
+  w.at(Column::kNamesEnd) = std::move(w.names.ends);
+  w.at(Column::kHostsEnd) = std::move(w.hosts.ends);
+  w.at(Column::kTagsEnd) = std::move(w.tags.ends);
+  w.at(Column::kTextsEnd) = std::move(w.texts.ends);
+  w.at(Column::kTagSetsEnd) = std::move(w.tag_sets.ends);
+  w.at(Column::kTagSetsTag) = std::move(w.tag_sets.tags);
+
+  std::vector<Section> sections;
+  for (const ColumnSpec& spec : kColumnSpecs) {
+    std::string bytes = spec.column == Column::kNamesBytes   ? std::move(w.names.bytes)
+                        : spec.column == Column::kHostsBytes ? std::move(w.hosts.bytes)
+                        : spec.column == Column::kTagsBytes  ? std::move(w.tags.bytes)
+                        : spec.column == Column::kTextsBytes ? std::move(w.texts.bytes)
+                                                             : std::string();
+    Section s = make_section(spec, std::move(w.at(spec.column)), std::move(bytes));
+    if (s.entry.count > 0) sections.push_back(std::move(s));
+  }
+  size_t offset = sizeof(Header) + sections.size() * sizeof(SectionEntry);
+  for (Section& s : sections) {
+    s.entry.offset = offset;
+    offset = align(offset + s.entry.size);
+  }
+
+  std::vector<std::byte> out(offset + kChecksumBytes);
+  const Header header{.magic = kMagic,
+                      .version = kFormatVersion,
+                      .reserved = 0,
+                      .sections = static_cast<uint32_t>(sections.size()),
+                      .size = out.size(),
+                      .instance = w.meta.instance,
+                      .sequence = w.meta.sequence,
+                      .bucket_start = w.meta.bucket_start,
+                      .interval_s = w.meta.interval_s,
+                      .reserved2 = 0,
+                      .samples = samples,
+                      .rows = w.rows};
+  std::memcpy(out.data(), &header, sizeof header);
+  std::byte* entry = out.data() + sizeof header;
+  for (Section& s : sections) {
+    std::memcpy(entry, &s.entry, sizeof s.entry);
+    entry += sizeof s.entry;
+    store(s, out.data() + s.entry.offset);
+    s = Section{};  // gives its memory back early
+  }
+  const uint64_t checksum = XXH3_64bits(out.data(), offset);
+  std::memcpy(out.data() + offset, &checksum, sizeof checksum);
+  return out;
+}
+
+}  // namespace penstock::segment
