@@ -52,6 +52,9 @@ absl::Status send(int socket, const Header& message, std::span<const int> fds) {
   ssize_t n;
   do n = ::sendmsg(socket, &msg, MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    return absl::ResourceExhaustedError("agent socket: the peer does not read");
+  }
   if (n < 0) return errno_status(errno, "agent socket: send");
   return absl::OkStatus();
 }
@@ -68,7 +71,10 @@ absl::StatusOr<Received> receive(int socket) {
   ssize_t n;
   do n = ::recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
-  if (n < 0) return errno_status(errno, "agent socket: receive");
+  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+    return absl::AbortedError(cat("agent socket: receive: ", strerror(errno)));
+  }
+  if (n < 0) return absl::UnavailableError("agent socket: nothing to read");
   for (cmsghdr* c = CMSG_FIRSTHDR(&msg); c != nullptr; c = CMSG_NXTHDR(&msg, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);

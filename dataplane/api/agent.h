@@ -91,7 +91,8 @@ union Message {
   Drained drained;
 };
 
-// Sends one message, blocking. UNAVAILABLE when the peer is gone.
+// Sends one message; blocks unless the socket is non-blocking. UNAVAILABLE when the peer is gone,
+// RESOURCE_EXHAUSTED when a non-blocking socket is full.
 absl::Status send(int socket, const Header& message, std::span<const int> fds = {});
 
 struct Received {

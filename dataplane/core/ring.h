@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +20,11 @@ namespace penstock {
 //   [reclaim, tail) finished, owners not yet freed    [tail, head) waiting
 class PacketRing {
  public:
-  // `slots` is a power of two. Allocates here and never again.
+  // `slots` is a power of two, at most 2^31. Allocates here and never again.
   explicit PacketRing(uint32_t slots);
+  ~PacketRing();
+  PacketRing(const PacketRing&) = delete;
+  PacketRing& operator=(const PacketRing&) = delete;
 
   // Producer. Appends as many of `packets` as there is room for (room counts from `reclaim`),
   // publishes them at once, and returns how many. The caller counts and frees what did not fit.
@@ -33,7 +37,7 @@ class PacketRing {
   size_t reclaim(Free&& free, size_t max = SIZE_MAX);
 
   // Producer. Descriptors pushed and not yet reclaimed.
-  [[nodiscard]] size_t in_flight() const;
+  [[nodiscard]] size_t in_flight() const { return producer_.head - producer_.reclaim; }
 
   // Consumer. The next waiting packets, contiguous in the ring, at most `max`; empty if none. They
   // stay valid until `finish`.
@@ -43,7 +47,49 @@ class PacketRing {
   void finish(size_t n);
 
   // Consumer. True if a `peek` would find nothing; an acquire load, for the look before sleeping.
-  [[nodiscard]] bool empty() const;
+  [[nodiscard]] bool empty() const {
+    return head_.load(std::memory_order_acquire) == consumer_.tail;
+  }
+
+  [[nodiscard]] uint32_t slots() const { return mask_ + 1; }
+
+ private:
+  // Two cache lines: the adjacent-line prefetcher fetches them in pairs.
+  static constexpr size_t kApart = 128;
+
+  // Each side keeps its own counters and the last value it saw of the other's, and reads the
+  // other's published line only when that value no longer suffices.
+  struct Producer {
+    uint32_t head = 0;
+    uint32_t reclaim = 0;
+    uint32_t tail_seen = 0;
+  };
+  struct Consumer {
+    uint32_t tail = 0;
+    uint32_t head_seen = 0;
+  };
+
+  // Set at construction, read by both.
+  alignas(kApart) Packet* slots_;
+  uint32_t mask_;
+
+  alignas(kApart) Producer producer_;           // producer only
+  alignas(kApart) std::atomic<uint32_t> head_;  // producer writes, consumer reads
+  alignas(kApart) Consumer consumer_;           // consumer only
+  alignas(kApart) std::atomic<uint32_t> tail_;  // consumer writes, producer reads
 };
+
+template <class Free>
+size_t PacketRing::reclaim(Free&& free, size_t max) {
+  Producer& p = producer_;
+  if (p.reclaim == p.head) return 0;
+  if (p.tail_seen - p.reclaim < max) p.tail_seen = tail_.load(std::memory_order_acquire);
+  const auto n = static_cast<uint32_t>(std::min<size_t>(p.tail_seen - p.reclaim, max));
+  for (uint32_t i = 0; i < n; ++i) {
+    if (const uint64_t owner = slots_[(p.reclaim + i) & mask_].owner; owner != 0) free(owner);
+  }
+  p.reclaim += n;
+  return n;
+}
 
 }  // namespace penstock

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
@@ -12,6 +14,10 @@ namespace penstock {
 // somebody sleeps. Consumer: `prepare()`, look at every input once more, then `wait()` or
 // `cancel()`. Producer: publish, then `wake()`, which fences, tests the sleeper's word, and writes
 // the eventfd only if it was the one to clear it.
+//
+// Why nothing is lost: the consumer writes the word, fences, reads the inputs; the producer writes
+// an input, fences, reads the word. The two fences are ordered one way or the other, so either the
+// consumer sees the input or the producer sees the word.
 class Sleeper {
  public:
   static absl::StatusOr<std::unique_ptr<Sleeper>> create();
@@ -22,11 +28,19 @@ class Sleeper {
   // Owner thread. There was work after all.
   void cancel();
   // Owner thread. Sleeps until woken or `timeout` passed (a system call), and clears the
-  // announcement.
+  // announcement. May return early once after a `wake` that met a `cancel` or a timeout.
   void wait(std::chrono::microseconds timeout);
 
   // Any thread, after publishing work. No system call unless the owner sleeps.
   void wake();
+
+ private:
+  explicit Sleeper(Fd event) : event_(std::move(event)) {}
+
+  Fd event_;  // counts wake-ups not yet slept off; written by wakers, read by the owner
+  // 1 while the owner sleeps or is about to. Set by the owner; cleared by whoever wakes it, or by
+  // the owner itself. On lines of its own: wakers read it after every burst.
+  alignas(128) std::atomic<uint32_t> asleep_{0};
 };
 
 }  // namespace penstock

@@ -21,8 +21,8 @@ class ShardWorker {
   // Wiring time only: a new ring from one producer thread to this shard.
   PacketRing& add_ring(uint32_t slots);
 
-  Shard& shard();
-  Sleeper& sleeper();
+  Shard& shard() { return shard_; }
+  Sleeper& sleeper() { return *sleeper_; }
 
   // The shard's thread. One pass: up to a burst from each ring, then `poll_epoch`. Returns packets
   // handled.
@@ -31,9 +31,21 @@ class ShardWorker {
   // The shard's thread. True if any ring has packets: the look before sleeping.
   [[nodiscard]] bool has_work() const;
 
-  // Pipeline: loops until `stop` is set *and* every ring is empty. Sleeps as `idle` allows:
-  // adaptive spins a little, then sleeps in the Sleeper; busy never sleeps.
+  // The shard's thread. True if the last `poll` left cleaning to do: do not sleep long.
+  [[nodiscard]] bool cleaning() const { return cleaning_; }
+
+  // Pipeline: loops until `stop` is set *and* every ring is empty; call `sleeper().wake()` after
+  // setting it. Sleeps as `idle` allows: adaptive spins a little, then sleeps in the Sleeper; busy
+  // never sleeps.
   void run(const std::atomic<bool>& stop, IdleMode idle);
+
+ private:
+  void sleep(const std::atomic<bool>& stop);
+
+  Shard shard_;
+  std::unique_ptr<Sleeper> sleeper_;
+  std::vector<std::unique_ptr<PacketRing>> rings_;
+  bool cleaning_ = false;
 };
 
 }  // namespace penstock

@@ -1,0 +1,121 @@
+#include "dataplane/core/enrich.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/core/context_key.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kLineMax = UINT16_MAX;  // Packet::len is 16 bits wide
+constexpr std::string_view kHost = "host:";
+constexpr std::string_view kEntityId = "dd.internal.entity_id:";
+constexpr std::string_view kCardinality = "dd.internal.card:";
+constexpr std::string_view kJmxCheck = "dd.internal.jmx_check_name:";
+constexpr std::string_view kContainerTag = "container_id:";
+
+bool is_high(std::string_view cardinality) {
+  constexpr std::string_view kHigh = "high";
+  return std::equal(cardinality.begin(), cardinality.end(), kHigh.begin(), kHigh.end(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+}
+
+}  // namespace
+
+Enricher::Enricher(const Plan& plan)
+    : config_(plan.dogstatsd),
+      default_host_(plan.str(config_.default_host)),
+      namespace_(plan.str(config_.metric_namespace)) {
+  for (uint32_t i = 0; i < config_.tag_count; ++i) extra_tags_.push_back(plan.str(config_.tags[i]));
+  for (uint32_t i = 0; i < config_.exclusion_count; ++i)
+    exclusions_.push_back(plan.str(config_.exclusions[i]));
+
+  const size_t tags_max = kLineMax + extra_tags_.size() + 1;
+  size_t text_max = kLineMax * 2 + namespace_.size() + default_host_.size() + kContainerTag.size();
+  for (const std::string_view tag : extra_tags_) text_max += tag.size();
+  tags_.resize(tags_max);
+  name_bytes_.resize(kLineMax + namespace_.size());
+  container_tag_.resize(kLineMax + kContainerTag.size());
+  key_bytes_.resize(text_max + (tags_max + 3) * kVarintMax);
+}
+
+const Enriched& Enricher::metric(std::string_view name, std::string_view tags, bool has_tags,
+                                 const dogstatsd::Origin& origin) {
+  out_ = {};
+  out_.name = name;
+  if (!namespace_.empty() && !excluded(name)) {
+    std::memcpy(name_bytes_.data(), namespace_.data(), namespace_.size());
+    std::memcpy(name_bytes_.data() + namespace_.size(), name.data(), name.size());
+    out_.name = {name_bytes_.data(), namespace_.size() + name.size()};
+  }
+  take_tags(tags, has_tags, origin);
+  return out_;
+}
+
+const Enriched& Enricher::event(std::string_view host, std::string_view tags, bool has_tags,
+                                const dogstatsd::Origin& origin) {
+  out_ = {};
+  take_tags(tags, has_tags, origin);
+  if (!host.empty()) out_.host = host;
+  return out_;
+}
+
+std::string_view Enricher::key() {
+  return {key_bytes_.data(), encode_key(out_.name, out_.host, out_.tags, key_bytes_.data())};
+}
+
+void Enricher::take_tags(std::string_view tags, bool has_tags, const dogstatsd::Origin& origin) {
+  out_.host = default_host_;
+  out_.cardinality = origin.cardinality;
+  out_.container_id = dogstatsd::parse_local_data(origin.local_data).container_id;
+  has_entity_ = false;
+  tag_count_ = 0;
+  if (has_tags) {
+    dogstatsd::for_each_tag(tags, [this](std::string_view tag) {
+      if (!take_special(tag)) tags_[tag_count_++] = tag;
+    });
+  }
+  for (const std::string_view tag : extra_tags_) tags_[tag_count_++] = tag;
+  add_container_tag();
+
+  const auto begin = tags_.begin();
+  std::sort(begin, begin + static_cast<ptrdiff_t>(tag_count_));
+  const auto end = std::unique(begin, begin + static_cast<ptrdiff_t>(tag_count_));
+  out_.tags = {tags_.data(), static_cast<size_t>(end - begin)};
+}
+
+// The table of spec 7.2; true if the tag is used up.
+bool Enricher::take_special(std::string_view tag) {
+  if (tag.starts_with(kHost)) {
+    out_.host = tag.substr(kHost.size());
+    return true;
+  }
+  if (!tag.starts_with("dd.internal.")) return false;
+  if (tag.starts_with(kEntityId)) {
+    has_entity_ = true;  // its pod's tags need a source of container tags
+    return true;
+  }
+  if (tag.starts_with(kCardinality)) {
+    if (!out_.cardinality.empty()) return false;
+    out_.cardinality = tag.substr(kCardinality.size());
+    return true;
+  }
+  return tag.starts_with(kJmxCheck);
+}
+
+// Ruling 8; an entity id stands for the container (7.5, legacy mode).
+void Enricher::add_container_tag() {
+  if (out_.container_id.empty() || has_entity_ || !is_high(out_.cardinality)) return;
+  char* p = container_tag_.data();
+  std::memcpy(p, kContainerTag.data(), kContainerTag.size());
+  std::memcpy(p + kContainerTag.size(), out_.container_id.data(), out_.container_id.size());
+  tags_[tag_count_++] = {p, kContainerTag.size() + out_.container_id.size()};
+}
+
+bool Enricher::excluded(std::string_view name) const {
+  return std::any_of(exclusions_.begin(), exclusions_.end(),
+                     [name](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+}  // namespace penstock

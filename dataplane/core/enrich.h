@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/api/plan.h"
+#include "parsers/dogstatsd/message.h"
+
+namespace penstock {
+
+// A message's identity after enrichment (spec section 7). Views into the message, the Plan and the
+// enricher; valid until its next call.
+struct Enriched {
+  std::string_view name;
+  std::string_view host;
+  std::string_view container_id;
+  std::string_view cardinality;
+  std::span<const std::string_view> tags;  // sorted, unique
+};
+
+// Turns what a client sent into what identifies it: special tags (7.2), dogstatsd_tags (7.3),
+// namespace (7.4), container identity as far as it needs no source of container tags (ruling 8),
+// default host. Sized at construction for the longest packet; no allocation later. One thread.
+class Enricher {
+ public:
+  // `plan` outlives the enricher.
+  explicit Enricher(const Plan& plan);
+
+  const Enriched& metric(std::string_view name, std::string_view tags, bool has_tags,
+                         const dogstatsd::Origin& origin);
+  // Events and checks: no namespace; a non-empty `host` (their `h:`) beats a `host:` tag.
+  const Enriched& event(std::string_view host, std::string_view tags, bool has_tags,
+                        const dogstatsd::Origin& origin);
+
+  // The canonical key of the last `metric`, in the enricher's memory.
+  std::string_view key();
+
+ private:
+  void take_tags(std::string_view tags, bool has_tags, const dogstatsd::Origin& origin);
+  bool take_special(std::string_view tag);
+  void add_container_tag();
+  [[nodiscard]] bool excluded(std::string_view name) const;
+
+  const DogstatsdPlan& config_;
+  const std::string_view default_host_;
+  const std::string_view namespace_;
+  std::vector<std::string_view> extra_tags_;
+  std::vector<std::string_view> exclusions_;
+
+  Enriched out_;
+  bool has_entity_ = false;
+  size_t tag_count_ = 0;
+  std::vector<std::string_view> tags_;
+  std::vector<char> name_bytes_;
+  std::vector<char> container_tag_;
+  std::vector<char> key_bytes_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/api/plan.h"
+#include "dataplane/api/stats.h"
+#include "dataplane/core/packet.h"
+#include "dataplane/core/shard.h"
+
+namespace penstock {
+
+// The keeper's side of the epochs: asks the shards to flip, merges what they sealed and makes it
+// one Segment. No clock, no thread and no socket of its own; one thread, the keeper's.
+//
+//   begin(), wake the shards, wait a little for ready(), seal(bucket), wake the shards
+//
+// A shard that has not flipped when `seal` is called is counted late and skipped; what it seals
+// afterwards joins the next Segment. Nothing is lost or counted twice.
+//
+// Writes of KeeperStats: segments_sealed, points_sealed, samples_sealed, late_shards, seal_us_last,
+// seal_us_max.
+class Sealer {
+ public:
+  // `plan`, `shards` and `stats` outlive the sealer. `instance` goes into every Segment.
+  Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance);
+  ~Sealer();
+
+  // Asks every shard to flip (those still holding an earlier, late generation excepted).
+  void begin();
+
+  // True once every shard has a sealed generation to give.
+  [[nodiscard]] bool ready() const;
+
+  // Merges every sealed generation into the Segment of the bucket that starts at `bucket_start`
+  // (Unix s, a multiple of the Plan's interval), lets the shards clean up, and returns the
+  // Segment's bytes. Empty if there was no row: then no sequence number is used up.
+  std::vector<std::byte> seal(int64_t bucket_start);
+
+  // At a stop, after the shards' threads have ended: flips every shard from this thread and seals
+  // all that is left into the open bucket. Usually one Segment, none without rows, two when a
+  // shard was late just before.
+  std::vector<std::vector<std::byte>> seal_rest(int64_t bucket_start, Now now);
+
+  // Of the last `seal` or `seal_rest`: sequence number of the newest Segment (0: none yet), its
+  // rows, and the samples behind them.
+  [[nodiscard]] uint64_t sequence() const;
+  [[nodiscard]] uint64_t rows() const;
+  [[nodiscard]] uint64_t samples() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace penstock

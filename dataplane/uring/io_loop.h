@@ -1,0 +1,49 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "dataplane/api/plan.h"
+#include "dataplane/api/stats.h"
+#include "dataplane/base/fd.h"
+#include "dataplane/base/status.h"
+#include "dataplane/core/worker.h"
+
+namespace penstock {
+
+namespace uring {
+class Loop;
+}
+
+// Receives from the kernel's sockets (UDS datagram, UDP) by io_uring and feeds the shards by ring.
+// Everything is allocated in `create`; `run` is the io thread's.
+class IoLoop {
+ public:
+  // Wiring time, any thread. `sockets`, `sources` and `losses` are in the order of the Plan's
+  // listeners; the loop owns the sockets. Adds one ring to each worker, with a slot for every
+  // buffer, so that it is never full. `plan`, the stats and the workers outlive the loop. Fails
+  // with a message that names the remedy where the kernel is older than 6.1 or refuses an
+  // io_uring.
+  static absl::StatusOr<std::unique_ptr<IoLoop>> create(const Plan& plan, std::vector<Fd> sockets,
+                                                        std::vector<SourceStats*> sources,
+                                                        std::vector<LossStats*> losses,
+                                                        std::vector<ShardWorker*> shards);
+  ~IoLoop();
+
+  // The io thread. Receives until `stop` is set (call `wake()` after setting it), then takes in
+  // what the sockets already hold, for at most 2 s, and returns once the shards have finished with
+  // every packet; so the shards must run until it has returned. What arrives later stays in the
+  // sockets for the next data plane. Call once. Fails if the kernel refuses the ring, or with
+  // DEADLINE_EXCEEDED if the shards do not finish within 10 s.
+  absl::Status run(const std::atomic<bool>& stop);
+
+  // Any thread. Ends the loop's sleep, so that it looks at `stop`.
+  void wake();
+
+ private:
+  explicit IoLoop(std::unique_ptr<uring::Loop> loop);
+  std::unique_ptr<uring::Loop> loop_;
+};
+
+}  // namespace penstock

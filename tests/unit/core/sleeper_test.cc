@@ -1,0 +1,95 @@
+#include "dataplane/core/sleeper.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kForever = 30s;  // a lost wake-up shows as a test that takes this long
+
+std::unique_ptr<Sleeper> make_sleeper() {
+  auto sleeper = Sleeper::create();
+  EXPECT_TRUE(sleeper.ok()) << sleeper.status();
+  return *std::move(sleeper);
+}
+
+TEST(Sleeper, WaitEndsAtItsTimeout) {
+  auto sleeper = make_sleeper();
+  sleeper->prepare();
+  const auto start = Clock::now();
+  sleeper->wait(2ms);
+  EXPECT_GE(Clock::now() - start, 2ms);
+}
+
+TEST(Sleeper, WakeBetweenPrepareAndWaitIsNotLost) {
+  auto sleeper = make_sleeper();
+  sleeper->prepare();
+  sleeper->wake();
+  const auto start = Clock::now();
+  sleeper->wait(kForever);
+  EXPECT_LT(Clock::now() - start, kForever / 2);
+}
+
+TEST(Sleeper, WakeOfOneAwakeWritesNothing) {
+  auto sleeper = make_sleeper();
+  sleeper->wake();
+  sleeper->prepare();
+  sleeper->cancel();
+  sleeper->wake();
+  sleeper->prepare();
+  const auto start = Clock::now();
+  sleeper->wait(2ms);
+  EXPECT_GE(Clock::now() - start, 2ms) << "an earlier wake() left the eventfd readable";
+}
+
+TEST(Sleeper, ManyWakesAreOne) {
+  auto sleeper = make_sleeper();
+  sleeper->prepare();
+  for (int i = 0; i < 100; ++i) sleeper->wake();
+  sleeper->wait(kForever);
+  sleeper->prepare();
+  const auto start = Clock::now();
+  sleeper->wait(2ms);
+  EXPECT_GE(Clock::now() - start, 2ms);
+}
+
+// The race the fences are for: the consumer sleeps after every item, the producer hands over the
+// next one only when the last is taken, so one lost wake-up stops both.
+TEST(Sleeper, NoWakeUpIsLost) {
+  constexpr uint32_t kItems = 20'000;
+  auto sleeper = make_sleeper();
+  std::atomic<uint32_t> given{0};
+  std::atomic<uint32_t> taken{0};
+  const auto start = Clock::now();
+
+  std::thread consumer([&] {
+    for (uint32_t have = 0; have < kItems;) {
+      if (given.load(std::memory_order_acquire) != have) {
+        taken.store(++have, std::memory_order_release);
+        continue;
+      }
+      sleeper->prepare();
+      if (given.load(std::memory_order_acquire) != have) {
+        sleeper->cancel();
+      } else {
+        sleeper->wait(kForever);
+      }
+    }
+  });
+  for (uint32_t i = 1; i <= kItems; ++i) {
+    given.store(i, std::memory_order_release);
+    sleeper->wake();
+    while (taken.load(std::memory_order_acquire) != i) std::this_thread::yield();
+  }
+  consumer.join();
+  EXPECT_LT(Clock::now() - start, kForever);
+}
+
+}  // namespace
+}  // namespace penstock
