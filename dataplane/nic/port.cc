@@ -81,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Port>> Port::start(const Plan& plan, uint16_t ind
 }
 
 absl::Status Port::bring_up() {
-  if (spec_.xdp_filter && !filter_) {
+  if (is_af_xdp(spec_) && !filter_) {
     absl::StatusOr<std::unique_ptr<XdpFilter>> filter =
         XdpFilter::prepare(plan_.str(spec_.interface));
     if (!filter.ok()) {
@@ -116,11 +116,8 @@ absl::StatusOr<std::string> Port::devargs() const {
   if (args.find("queue_count=") == std::string::npos) {
     args += cat(",queue_count=", spec_.queues);
   }
-  if (spec_.xdp_filter) {
-    ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
-    args += cat(",xdp_prog=", object);
-  }
-  return args;
+  ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
+  return cat(args, ",xdp_prog=", object);
 }
 
 absl::Status Port::probe() {
@@ -228,7 +225,9 @@ absl::Status Port::run() {
   }
   started_ = true;
   if (filter_) {
-    RETURN_IF_ERROR(filter_->admit(std::span(spec_.udp_ports).first(spec_.udp_port_count)));
+    constexpr std::array kWhole = {XdpFilter::kEverything};
+    const auto ours = std::span(spec_.udp_ports).first(spec_.udp_port_count);
+    RETURN_IF_ERROR(filter_->admit(spec_.xdp_filter ? ours : std::span(kWhole)));
   }
   for (const IpAddress& a : std::span(spec_.addresses).first(spec_.address_count)) {
     if (a.family == 4) {
