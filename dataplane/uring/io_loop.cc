@@ -1,0 +1,29 @@
+#include "dataplane/uring/io_loop.h"
+
+#include <utility>
+
+#include "dataplane/uring/loop.h"
+
+namespace penstock {
+
+IoLoop::IoLoop(std::unique_ptr<uring::Loop> loop) : loop_(std::move(loop)) {}
+IoLoop::~IoLoop() = default;
+
+absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::vector<Fd> sockets,
+                                                       std::vector<SourceStats*> sources,
+                                                       std::vector<LossStats*> losses,
+                                                       std::vector<ShardWorker*> shards) {
+  RETURN_IF_ERROR(uring::check_buffers(plan));
+  std::vector<uring::Outlet> outlets;
+  for (ShardWorker* shard : shards) {
+    outlets.push_back({&shard->add_ring(uring::ring_slots(plan)), &shard->sleeper()});
+  }
+  ASSIGN_OR_RETURN(auto loop,
+                   uring::Loop::create(plan, std::move(sockets), sources, losses, outlets));
+  return std::unique_ptr<IoLoop>(new IoLoop(std::move(loop)));
+}
+
+absl::Status IoLoop::run(const std::atomic<bool>& stop) { return loop_->run(stop); }
+void IoLoop::wake() { loop_->wake(); }
+
+}  // namespace penstock
