@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 
-#include "dataplane/api/sketch_key.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/api/segment.h"
+#include "dataplane/api/sketch_key.h"
 
 namespace penstock {
 
@@ -72,12 +74,17 @@ std::optional<double> percentile(const segment::Summary& summary,
                                  std::span<const segment::Bin> bins, uint32_t percent);
 
 // Calls `f(int16_t key, uint32_t count)` for the bins as they go out: a count above 2^32-1 is split
-// into bins of equal key, the remainder first (spec 8.6).
+// into bins of equal key, the remainder first (spec 8.6). A client can claim any weight with one
+// tiny rate, so at most 4096 such extra bins come of one sketch; counts beyond (some 10^13) are
+// left out of its bins, not of its summary.
 template <class F>
 void for_each_output_bin(std::span<const segment::Bin> bins, const F& f) {
+  uint64_t room = kSketchBinsMax;
   for (const segment::Bin& bin : bins) {
     if (const auto rest = static_cast<uint32_t>(bin.count % UINT32_MAX); rest > 0) f(bin.key, rest);
-    for (uint64_t full = bin.count / UINT32_MAX; full > 0; --full) f(bin.key, uint32_t{UINT32_MAX});
+    const uint64_t full = std::min(bin.count / UINT32_MAX, room);
+    for (uint64_t i = 0; i < full; ++i) f(bin.key, uint32_t{UINT32_MAX});
+    room -= full;
   }
 }
 
