@@ -220,7 +220,7 @@ STEPS = {
 
 def show(log, lines=40, only=None):
     text = [line for line in log.read_text(errors="replace").splitlines() if only is None or only.search(line)]
-    print("\n".join(f"      {line}" for line in text[-lines:]))
+    print("", *(f"      {line}" for line in text[-lines:]), sep="\n")
     print(f"      all of it: {log}")
 
 
@@ -230,7 +230,6 @@ def run_step(name, step, number, total):
     try:
         count = step()
     except Failed as failed:
-        print()
         show(failed.log)
         count = Count(failed=1)
     seconds = time.monotonic() - started
@@ -245,6 +244,8 @@ def main():
     parser.add_argument("--only", metavar="WORD", help="only the steps whose name contains WORD")
     parser.add_argument("--started", type=int, default=int(time.time()), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.only and not any(args.only in name for name in STEPS):
+        parser.error(f"--only {args.only}: the steps are {', '.join(STEPS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
