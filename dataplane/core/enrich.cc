@@ -27,8 +27,7 @@ Enricher::Enricher(const Plan& plan)
     : config_(plan.dogstatsd),
       default_host_(plan.str(config_.default_host)),
       namespace_(plan.str(config_.metric_namespace)) {
-  for (uint32_t i = 0; i < config_.tag_count; ++i)
-    extra_tags_.push_back(plan.str(config_.tags[i]));
+  for (uint32_t i = 0; i < config_.tag_count; ++i) extra_tags_.push_back(plan.str(config_.tags[i]));
   for (uint32_t i = 0; i < config_.exclusion_count; ++i)
     exclusions_.push_back(plan.str(config_.exclusions[i]));
 

@@ -19,8 +19,8 @@ struct LineTarget {
 
 // The line memo: (origin, name, suffix) as the client sent them -> LineTarget, compared in full on
 // every hit. Log-structured: keys lie in a cyclic byte log in the order they came; when the log
-// wraps, the entries about to be overwritten are taken out of the index, so eviction is exact, oldest
-// first, and O(1) per insertion. The index is buckets of one cache line. One thread.
+// wraps, the entries about to be overwritten are taken out of the index, so eviction is exact,
+// oldest first, and O(1) per insertion. The index is buckets of one cache line. One thread.
 class LineMemo {
  public:
   struct Entry {

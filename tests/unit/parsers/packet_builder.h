@@ -268,14 +268,14 @@ class Pkt {
   Bytes tags_, l3_, src_ip_, dst_ip_, options_, l4_;
   std::vector<Bytes> extensions_;
   std::vector<uint8_t> next_headers_;
-  uint16_t ether_type_ = 0x0800;
-  uint8_t protocol_ = 59, hop_limit_ = 64;
-  size_t checksum_at_ = 0, pad_ = 0;
-  std::optional<uint8_t> ip_version_, ihl_;
-  std::optional<uint16_t> ip_length_, fragment_, udp_length_;
-  std::optional<size_t> truncate_;
-  bool no_l4_sum_ = false, bad_ip_sum_ = false, bad_l4_sum_ = false;
   std::vector<Poke> pokes_;
+  size_t checksum_at_ = 0, pad_ = 0;
+  std::optional<size_t> truncate_;
+  std::optional<uint16_t> ip_length_, fragment_, udp_length_;
+  uint16_t ether_type_ = 0x0800;
+  std::optional<uint8_t> ip_version_, ihl_;
+  uint8_t protocol_ = 59, hop_limit_ = 64;
+  bool no_l4_sum_ = false, bad_ip_sum_ = false, bad_l4_sum_ = false;
 };
 
 }  // namespace penstock::testing

@@ -1,0 +1,245 @@
+// What one datagram costs the receiving thread: the io loop against a plain loop of recvmmsg. The
+// column cpu_ns is CPU time of the receiving thread a datagram, system calls included; the time
+// column is the wall clock of the whole, sender and shard on the same machine included.
+
+#include <arpa/inet.h>
+#include <benchmark/benchmark.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dataplane/core/sleeper.h"
+#include "dataplane/uring/loop.h"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kDatagramBytes = 400;
+constexpr size_t kBufferSize = 8192;
+
+struct Pair {
+  Fd receiver;
+  Fd sender;
+};
+
+Pair uds_pair() {
+  Pair p{Fd(::socket(AF_UNIX, SOCK_DGRAM, 0)), Fd(::socket(AF_UNIX, SOCK_DGRAM, 0))};
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;  // an abstract name: nothing to clean up
+  const std::string name = "penstock-io-bench-" + std::to_string(::getpid());
+  std::memcpy(a.sun_path + 1, name.data(), name.size());
+  const auto* address = reinterpret_cast<const sockaddr*>(&a);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (::bind(p.receiver.get(), address, size) != 0) std::abort();
+  if (::connect(p.sender.get(), address, size) != 0) std::abort();
+  return p;
+}
+
+Pair udp_pair() {
+  Pair p{Fd(::socket(AF_INET, SOCK_DGRAM, 0)), Fd(::socket(AF_INET, SOCK_DGRAM, 0))};
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* address = reinterpret_cast<sockaddr*>(&a);
+  socklen_t size = sizeof a;
+  if (::bind(p.receiver.get(), address, size) != 0) std::abort();
+  ::getsockname(p.receiver.get(), address, &size);
+  if (::connect(p.sender.get(), address, size) != 0) std::abort();
+  return p;
+}
+
+Pair make_pair(ListenerKind kind) {
+  return kind == ListenerKind::kUdsDatagram ? uds_pair() : udp_pair();
+}
+
+// Sends without pause until `stop`.
+class Sender {
+ public:
+  explicit Sender(int fd) : thread_([this, fd] { run(fd); }) {}
+  ~Sender() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  void run(int fd) const {
+    const std::string datagram(kDatagramBytes, 'x');
+    while (!stop_.load(std::memory_order_relaxed)) {
+      ::send(fd, datagram.data(), datagram.size(), 0);
+    }
+  }
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+uint64_t cpu_ns(std::thread& thread) {
+  clockid_t clock;
+  ::pthread_getcpuclockid(thread.native_handle(), &clock);
+  timespec t{};
+  ::clock_gettime(clock, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+}
+
+// Lets `receiver` work for a while per iteration and divides.
+void measure(benchmark::State& state, std::thread& receiver, const Counter& received) {
+  uint64_t ns = 0;
+  uint64_t datagrams = 0;
+  for (auto _ : state) {
+    const uint64_t ns_before = cpu_ns(receiver);
+    const uint64_t before = received.get();
+    std::this_thread::sleep_for(100ms);
+    ns += cpu_ns(receiver) - ns_before;
+    datagrams += received.get() - before;
+  }
+  state.counters["cpu_ns"] = static_cast<double>(ns) / static_cast<double>(datagrams);
+  state.SetItemsProcessed(static_cast<int64_t>(datagrams));
+}
+
+// A shard that only finishes packets, and sleeps as a worker does.
+void finish_packets(PacketRing& ring, Sleeper& sleeper, const std::atomic<bool>& done) {
+  while (!done) {
+    for (int spin = 0; spin < 256; ++spin) {
+      while (!ring.empty()) ring.finish(ring.peek(64).size());
+      __builtin_ia32_pause();
+    }
+    sleeper.prepare();
+    if (ring.empty() && !done) {
+      sleeper.wait(10ms);
+    } else {
+      sleeper.cancel();
+    }
+  }
+}
+
+void BM_IoLoop(benchmark::State& state, ListenerKind kind) {
+  auto plan = make_plan();
+  plan->shard_count = 1;
+  plan->listener_count = 1;
+  plan->listeners[0].kind = kind;
+  plan->io_buffers = 1024;
+  plan->dogstatsd.buffer_size = kBufferSize;
+  Pair sockets = make_pair(kind);
+  SourceStats source;
+  SourceStats* sources = &source;
+  LossStats loss;
+  LossStats* losses = &loss;
+  PacketRing ring(uring::ring_slots(*plan));
+  auto sleeper = *Sleeper::create();
+  const uring::Outlet outlet{&ring, sleeper.get()};
+  std::vector<Fd> receivers;
+  receivers.push_back(std::move(sockets.receiver));
+  auto loop =
+      *uring::Loop::create(*plan, std::move(receivers), {&sources, 1}, {&losses, 1}, {&outlet, 1});
+
+  std::atomic<bool> stop{false};
+  std::atomic<bool> done{false};
+  std::thread shard(finish_packets, std::ref(ring), std::ref(*sleeper), std::cref(done));
+  std::thread io([&] {
+    const absl::Status s = loop->run(stop);
+    if (!s.ok()) state.SkipWithError(s.ToString().c_str());
+  });
+  {
+    const Sender sender(sockets.sender.get());
+    measure(state, io, source.received);
+  }
+  stop = true;
+  loop->wake();
+  io.join();
+  done = true;
+  shard.join();
+}
+BENCHMARK_CAPTURE(BM_IoLoop, uds, ListenerKind::kUdsDatagram)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, udp, ListenerKind::kUdp)->UseRealTime();
+
+// The same work by recvmmsg: batches of up to 64 into free buffers, published to the shard's ring.
+// Without credentials and sender's address.
+class RecvmmsgReceiver {
+ public:
+  RecvmmsgReceiver(int fd, PacketRing& ring, Sleeper& sleeper)
+      : fd_(fd), ring_(ring), sleeper_(sleeper), memory_(kBuffers * kBufferSize) {
+    for (size_t i = 0; i < kBuffers; ++i) free_.push_back(i);
+    const timeval wakeup{.tv_sec = 0, .tv_usec = 10'000};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wakeup, sizeof wakeup);
+  }
+
+  void run(const std::atomic<bool>& stop, Counter& received) {
+    while (!stop) {
+      ring_.reclaim([&](uint64_t owner) { free_.push_back(owner - 1); });
+      const size_t n = std::min(kBatch, free_.size());
+      if (n != 0) received.add(batch(n));
+    }
+  }
+
+ private:
+  static constexpr size_t kBatch = 64;
+  static constexpr size_t kBuffers = 1024;
+
+  uint64_t batch(size_t n) {
+    const auto ids = std::span(free_).last(n);
+    for (size_t i = 0; i < n; ++i) {
+      iov_[i] = {memory_.data() + ids[i] * kBufferSize, kBufferSize};
+      messages_[i].msg_hdr = {};
+      messages_[i].msg_hdr.msg_iov = &iov_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+    const int got = ::recvmmsg(fd_, messages_.data(), n, MSG_WAITFORONE, nullptr);
+    if (got <= 0) return 0;
+    for (int i = 0; i < got; ++i) {
+      packets_[i].data = static_cast<const uint8_t*>(iov_[i].iov_base);
+      packets_[i].len = static_cast<uint16_t>(messages_[i].msg_len);
+      packets_[i].owner = ids[i] + 1;
+    }
+    ring_.push(std::span(packets_).first(got));
+    sleeper_.wake();
+    free_.erase(free_.end() - static_cast<ptrdiff_t>(n),
+                free_.end() - static_cast<ptrdiff_t>(n) + got);
+    return static_cast<uint64_t>(got);
+  }
+
+  int fd_;
+  PacketRing& ring_;
+  Sleeper& sleeper_;
+  std::vector<uint8_t> memory_;
+  std::vector<size_t> free_;
+  std::array<iovec, kBatch> iov_{};
+  std::array<mmsghdr, kBatch> messages_{};
+  std::array<Packet, kBatch> packets_{};
+};
+
+void BM_Recvmmsg(benchmark::State& state, ListenerKind kind) {
+  Pair sockets = make_pair(kind);
+  PacketRing ring(1024);
+  auto sleeper = *Sleeper::create();
+  Counter received;
+  std::atomic<bool> stop{false};
+  std::thread shard(finish_packets, std::ref(ring), std::ref(*sleeper), std::cref(stop));
+  RecvmmsgReceiver work(sockets.receiver.get(), ring, *sleeper);
+  std::thread receiver([&] { work.run(stop, received); });
+  {
+    const Sender sender(sockets.sender.get());
+    measure(state, receiver, received);
+  }
+  stop = true;
+  receiver.join();
+  shard.join();
+}
+BENCHMARK_CAPTURE(BM_Recvmmsg, uds, ListenerKind::kUdsDatagram)->UseRealTime();
+BENCHMARK_CAPTURE(BM_Recvmmsg, udp, ListenerKind::kUdp)->UseRealTime();
+
+}  // namespace
+}  // namespace penstock
+
+BENCHMARK_MAIN();

@@ -1,0 +1,112 @@
+// Lines and packets per second of one shard, parse included.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/api/plan.h"
+#include "dataplane/api/stats.h"
+#include "dataplane/core/shard.h"
+
+namespace penstock {
+namespace {
+
+struct Traffic {
+  std::vector<std::string> texts;
+  std::vector<Packet> packets;
+  size_t lines = 0;
+
+  void finish(size_t lines_per_packet) {
+    lines = lines_per_packet;
+    for (std::string& text : texts) {
+      const auto size = static_cast<uint16_t>(text.size());
+      text.resize(text.size() + kPacketPadding);
+      Packet p{};
+      p.data = reinterpret_cast<const uint8_t*>(text.data());
+      p.len = size;
+      packets.push_back(p);
+    }
+  }
+};
+
+std::string line(size_t context, const std::string& value, const char* type, int tags) {
+  std::string s = "service.requests." + std::to_string(context % 1000) + ":" + value + "|" + type;
+  if (tags == 0) return s;
+  s += "|#env:production,service:checkout,region:eu-west-1,host_group:" +
+       std::to_string(context / 1000) + ",endpoint:/v1/orders/create";
+  return s;
+}
+
+// `contexts` contexts in a scrambled order, `per_packet` lines a packet; types as in the profile
+// "typical" (half counters, then gauges, histograms, distributions, sets) where `mixed`.
+Traffic make_traffic(size_t contexts, size_t per_packet, int tags, bool mixed) {
+  static constexpr const char* kTypes[] = {"c", "c", "c", "c", "c", "g", "g", "h", "d", "s"};
+  Traffic t;
+  const size_t total = contexts * 3;
+  for (size_t i = 0; i < total;) {
+    std::string text;
+    for (size_t k = 0; k < per_packet && i < total; ++k, ++i) {
+      const size_t c = i * 7919 % contexts;
+      text += line(c, std::to_string(i % 500), mixed ? kTypes[c % 10] : "c", tags);
+      text += '\n';
+    }
+    t.texts.push_back(std::move(text));
+  }
+  t.finish(per_packet);
+  return t;
+}
+
+void run(benchmark::State& state, const Traffic& traffic) {
+  auto plan = make_plan();
+  plan->limits = {.contexts = 1'100'000,
+                  .context_bytes = 512ull << 20,
+                  .memo_bytes = 512ull << 20,
+                  .sample_bytes = 32ull << 20,
+                  .set_members = 65536,
+                  .carry_bytes = 4ull << 20,
+                  .ring_slots = 4096,
+                  .segments_held = 60,
+                  .segment_bytes_held = 1ull << 28};
+  plan->dogstatsd.timestamps = 1;
+  auto stats = std::make_unique<ShardStats>();
+  Shard shard(*plan, 0, *stats);
+  const std::span<const Packet> all(traffic.packets);
+  constexpr size_t kBurst = 32;
+  const Now now{1'700'000'000'000};
+  const auto pass = [&](size_t at) {
+    shard.process(all.subspan(at, std::min(kBurst, all.size() - at)), now);
+    at += kBurst;
+    return at < all.size() ? at : 0;
+  };
+  for (size_t at = pass(0); at != 0;) at = pass(at);
+  const uint64_t lines = stats->lines.get();
+  const uint64_t packets = stats->packets.get();
+  size_t at = 0;
+  for (auto _ : state) at = pass(at);
+  const auto done = static_cast<double>(stats->lines.get() - lines);
+  state.counters["lines/s"] = benchmark::Counter(done, benchmark::Counter::kIsRate);
+  state.counters["packets/s"] = benchmark::Counter(
+      static_cast<double>(stats->packets.get() - packets), benchmark::Counter::kIsRate);
+  state.counters["ns/line"] =
+      benchmark::Counter(done / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void small_untagged(benchmark::State& state) {
+  run(state, make_traffic(static_cast<size_t>(state.range(0)), 1, 0, false));
+}
+void tagged(benchmark::State& state) {
+  run(state, make_traffic(static_cast<size_t>(state.range(0)), 12, 5, false));
+}
+void tagged_mixed(benchmark::State& state) {
+  run(state, make_traffic(static_cast<size_t>(state.range(0)), 12, 5, true));
+}
+
+BENCHMARK(small_untagged)->Arg(1000);
+BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
+BENCHMARK(tagged_mixed)->Arg(10'000);
+
+}  // namespace
+}  // namespace penstock
+
+BENCHMARK_MAIN();

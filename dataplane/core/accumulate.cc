@@ -1,0 +1,202 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "dataplane/core/shard_state.h"
+
+namespace penstock {
+namespace {
+
+using dogstatsd::Metric;
+using dogstatsd::Reason;
+using dogstatsd::Type;
+using segment::Kind;
+
+constexpr uint32_t kOverflowIncarnation = 1;  // overflow contexts are never freed
+
+Kind kind_of(Type type) {
+  switch (type) {
+    case Type::kCount:
+      return Kind::kCounter;
+    case Type::kGauge:
+      return Kind::kGauge;
+    case Type::kSet:
+      return Kind::kSet;
+    case Type::kHistogram:
+    case Type::kTiming:
+      return Kind::kHistogram;
+    case Type::kDistribution:
+      return Kind::kDistribution;
+  }
+  return Kind::kCounter;
+}
+
+// A rate outside (0, 1], NaN, or too small to invert counts as 1 (architecture, section 12), where
+// the type uses it at all.
+void set_rate(Kind kind, double rate, LineTarget& target) {
+  target.inverse_rate = 1;
+  target.bad_rate = 0;
+  if (kind == Kind::kGauge || kind == Kind::kSet) return;
+  const double inverse = 1 / rate;
+  if (rate > 0 && rate <= 1 && std::isfinite(inverse)) {
+    target.inverse_rate = inverse;
+  } else {
+    target.bad_rate = 1;
+  }
+}
+
+size_t count_finite(std::span<const double> values) {
+  return static_cast<size_t>(
+      std::count_if(values.begin(), values.end(), [](double v) { return std::isfinite(v); }));
+}
+
+}  // namespace
+
+// False: the entry is out of date and nothing was done.
+bool ShardState::take_known(const Line& line) {
+  LineTarget target = line.target;
+  if (ContextTable::is_overflow(target.id)) [[unlikely]] {
+    if (target.incarnation != contexts.room_stamp()) return false;
+    target.incarnation = kOverflowIncarnation;
+  }
+  size_t count = 1;
+  if (target.kind != static_cast<uint8_t>(Kind::kSet)) {
+    const Reason reason = dogstatsd::parse_values(line.head.value, scratch.span(), count);
+    if (reason != Reason::kOk) [[unlikely]] {
+      reject(reason);
+      return true;
+    }
+  }
+  Slot* slot = touch(target);
+  if (slot == nullptr) [[unlikely]]
+    return false;
+  ++burst.lines_ok;
+  ++burst.metrics;
+  accumulate(target, *slot, line.head.value, {scratch.data(), count});
+  return true;
+}
+
+void ShardState::take_new(const Line& line) {
+  ++burst.memo_misses;
+  Metric metric;
+  const Reason reason = dogstatsd::parse_metric(line.head, options, scratch.span(), metric);
+  if (reason != Reason::kOk) return reject(reason);
+  ++burst.lines_ok;
+  ++burst.metrics;
+  if (metric.timestamp != 0) return carry_timestamped(line, metric);
+  const LineTarget target = learn(line, metric);
+  accumulate(target, *touch(target), metric.value, {scratch.data(), metric.values});
+}
+
+// Finds or makes the line's context and remembers the line. What it remembers of an overflow
+// context is good for as long as no context has been freed: then there may be room.
+LineTarget ShardState::learn(const Line& line, const Metric& metric) {
+  const Kind kind = kind_of(metric.type);
+  enricher.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  const auto found = contexts.find_or_create(enricher.key(), kind, sealed_epoch + 1);
+  burst.contexts_created += found.created ? 1 : 0;
+  burst.type_clashes += found.clash ? 1 : 0;
+
+  LineTarget target{};
+  target.id = found.id;
+  target.kind = static_cast<uint8_t>(kind);
+  set_rate(kind, metric.rate, target);
+  const bool overflow = ContextTable::is_overflow(found.id);
+  target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
+  const auto& [name, value, suffix] = line.head;
+  if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
+    known->target = target;
+  } else {
+    burst.memo_evicted += memo.insert(line.hash, line.origin, name, suffix, target);
+  }
+  if (overflow) target.incarnation = kOverflowIncarnation;
+  return target;
+}
+
+// Spec 8.8; the sample rate is ignored.
+void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
+  burst.samples += metric.values;
+  if (metric.type != Type::kCount && metric.type != Type::kGauge) {
+    burst.unsupported_timestamped += metric.values;
+    return;
+  }
+  const size_t finite = count_finite({scratch.data(), metric.values});
+  burst.nan_inf += metric.values - finite;
+  if (finite == 0) return;
+  const char* begin = line.head.name.data();
+  const char* end = line.head.suffix.data() + line.head.suffix.size();
+  const std::string_view text(begin, static_cast<size_t>(end - begin));
+  const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
+                                   dogstatsd::Class::kMetric};
+  if (!open().carry.add(record, text)) {
+    burst.carry_full += finite;
+    return;
+  }
+  burst.timestamped += finite;
+  open().sample_count += finite;
+}
+
+// The context's slot in the open generation; null if the context is no longer the one meant.
+Slot* ShardState::touch(const LineTarget& target) {
+  Generation& generation = open();
+  Slot& slot = generation.slots[target.id];
+  if (slot.tag != target.incarnation) [[unlikely]] {
+    if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
+    slot.tag = target.incarnation;
+    if (target.kind == static_cast<uint8_t>(Kind::kGauge))
+      slot.value = std::numeric_limits<double>::quiet_NaN();
+    generation.touched[generation.touched_count++] = target.id;
+  }
+  slot.seen_ms = now_offset;
+  return &slot;
+}
+
+// NaN and infinite values are left out (spec 8.3).
+void ShardState::accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+                            std::span<const double> values) {
+  size_t finite = 0;
+  switch (static_cast<Kind>(target.kind)) {
+    case Kind::kCounter:
+      for (const double v : values) {
+        if (!std::isfinite(v)) continue;
+        slot.value += v * target.inverse_rate;
+        ++finite;
+      }
+      break;
+    case Kind::kGauge:
+      for (const double v : values) {
+        if (!std::isfinite(v)) continue;
+        slot.value = v;
+        ++finite;
+      }
+      break;
+    case Kind::kSet:
+      finite = 1;
+      if (!open().sets.add(target.id, SetMembers::hash_of(value))) ++burst.set_members_unkept;
+      break;
+    case Kind::kHistogram:
+    case Kind::kDistribution:
+      finite = count_finite(values);
+      if (finite != 0) add_samples(target, slot, values);
+      break;
+  }
+  burst.samples += values.size();
+  burst.nan_inf += values.size() - finite;
+  burst.bad_rate += target.bad_rate;
+  (ContextTable::is_overflow(target.id) ? burst.overflow : burst.aggregated) += finite;
+  open().sample_count += finite;
+}
+
+void ShardState::add_samples(const LineTarget& target, Slot& slot, std::span<const double> values) {
+  Generation& generation = open();
+  if (slot.samples == 0) slot.samples = ++generation.samples_count;
+  Samples& samples = generation.samples[slot.samples - 1];
+  constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
+  const auto weight = static_cast<uint32_t>(std::min(target.inverse_rate, kWeightMax));
+  for (const double v : values) {
+    if (!std::isfinite(v)) continue;
+    if (!store.add(samples, v, weight, target.inverse_rate)) ++burst.samples_unkept;
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,92 @@
+#include "dataplane/core/carry_writer.h"
+
+#include <cassert>
+#include <cmath>
+
+namespace penstock {
+namespace {
+
+using dogstatsd::Class;
+using dogstatsd::Reason;
+
+std::string_view unescape(std::string_view text, std::vector<char>& memory) {
+  memory.resize(text.size());
+  return {memory.data(), dogstatsd::unescape_newlines(text, memory.data())};
+}
+
+}  // namespace
+
+CarryWriter::CarryWriter(const Plan& plan)
+    : options_{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
+      enricher_(plan) {}
+
+void CarryWriter::write(const CarryBuffer& carry, segment::Writer& writer) {
+  carry.for_each([&](const CarryBuffer::Record& record, std::string_view line) {
+    switch (record.what) {
+      case Class::kMetric:
+        return write_metric(line, writer);
+      case Class::kEvent:
+        return write_event(record, line, writer);
+      case Class::kServiceCheck:
+        return write_check(record, line, writer);
+    }
+  });
+}
+
+// One row for each finite value (ruling 15).
+void CarryWriter::write_metric(std::string_view line, segment::Writer& writer) {
+  dogstatsd::MetricHead head;
+  dogstatsd::Metric metric;
+  Reason reason = dogstatsd::split_metric(line, head);
+  values_.resize((head.value.size() + 1) / 2);
+  if (reason == Reason::kOk) reason = dogstatsd::parse_metric(head, options_, values_, metric);
+  assert(reason == Reason::kOk);
+  const Enriched& e = enricher_.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  const auto kind =
+      metric.type == dogstatsd::Type::kCount ? segment::Kind::kCounter : segment::Kind::kGauge;
+  for (size_t i = 0; i < metric.values; ++i) {
+    if (!std::isfinite(values_[i])) continue;
+    writer.timestamped(kind, {e.name, e.host, e.tags}, metric.timestamp, values_[i]);
+  }
+}
+
+void CarryWriter::write_event(const CarryBuffer::Record& record, std::string_view line,
+                              segment::Writer& writer) {
+  dogstatsd::Event event;
+  const Reason reason = dogstatsd::parse_event(line, options_, event);
+  assert(reason == Reason::kOk);
+  const Enriched& e = enricher_.event(event.hostname, event.tags, event.has_tags, event.origin);
+  segment::Event out{};
+  out.title = unescape(event.title, title_);
+  out.text = unescape(event.text, text_);
+  out.timestamp = event.timestamp != 0 ? event.timestamp : record.time_ms / 1000;
+  out.hostname = e.host;
+  out.aggregation_key = event.aggregation_key;
+  out.source_type = event.source_type;
+  out.priority = event.priority;
+  out.alert_type = event.alert_type;
+  out.container_id = e.container_id;
+  out.cardinality = e.cardinality;
+  out.tags = e.tags;
+  writer.event(out);
+}
+
+void CarryWriter::write_check(const CarryBuffer::Record& record, std::string_view line,
+                              segment::Writer& writer) {
+  dogstatsd::ServiceCheck check;
+  const Reason reason = dogstatsd::parse_service_check(line, options_, check);
+  assert(reason == Reason::kOk);
+  const Enriched& e = enricher_.event(check.hostname, check.tags, check.has_tags, check.origin);
+  segment::ServiceCheck out{};
+  out.name = check.name;
+  out.status = check.status;
+  out.timestamp = check.timestamp != 0 ? check.timestamp : record.time_ms / 1000;
+  out.hostname = e.host;
+  out.message = check.message;
+  out.container_id = e.container_id;
+  out.cardinality = e.cardinality;
+  out.tags = e.tags;
+  writer.service_check(out);
+}
+
+}  // namespace penstock

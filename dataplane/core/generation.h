@@ -1,0 +1,55 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "dataplane/api/plan.h"
+#include "dataplane/api/segment.h"
+#include "dataplane/core/carry.h"
+#include "dataplane/core/lazy_array.h"
+#include "dataplane/core/sample_store.h"
+#include "dataplane/core/set_members.h"
+
+namespace penstock {
+
+// What a context gathered in one generation; all zero: nothing.
+struct Slot {
+  union {
+    double value;      // counter: sum. Gauge: the last value, NaN while there is none
+    uint64_t samples;  // histogram, distribution: index in Generation::samples + 1; 0: none
+  };
+  uint32_t tag;     // incarnation of the context that touched it; 0: untouched
+  int32_t seen_ms;  // of the last sample, from Generation::base_ms
+};
+static_assert(sizeof(Slot) == 16);
+
+// One of a shard's two sets of accumulators: dense arrays by context id, each with a list of what
+// was touched, so that sealing and cleaning cost what was active.
+struct Generation {
+  explicit Generation(const LimitsPlan& limits, uint32_t contexts)
+      : slots(contexts),
+        touched(contexts),
+        samples(contexts),
+        sets(limits.set_members),
+        carry(limits.carry_bytes) {}
+
+  [[nodiscard]] int32_t offset_of(int64_t unix_ms) const {
+    constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+    return static_cast<int32_t>(std::clamp<int64_t>(unix_ms - base_ms, -kMax, kMax));
+  }
+  [[nodiscard]] int64_t seen_ms(uint32_t id) const { return base_ms + slots[id].seen_ms; }
+
+  LazyArray<Slot> slots;
+  LazyArray<uint32_t> touched;
+  LazyArray<Samples> samples;
+  SetMembers sets;
+  CarryBuffer carry;
+  uint32_t touched_count = 0;
+  uint32_t samples_count = 0;
+  uint32_t contexts_high = 0;  // ContextTable::high() when it was sealed
+  int64_t base_ms = 0;         // Unix; when it was opened, 0: not known yet
+  uint64_t sample_count = 0;   // aggregated + overflow + timestamped
+};
+
+}  // namespace penstock

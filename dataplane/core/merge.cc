@@ -1,0 +1,217 @@
+#include "dataplane/core/merge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <vector>
+
+#include "dataplane/core/context_key.h"
+#include "dataplane/core/hash.h"
+#include "dataplane/core/shard_state.h"
+#include "dataplane/core/sketch.h"
+
+namespace penstock {
+namespace {
+
+using segment::Kind;
+
+// One context's part in one shard.
+struct Part {
+  const ShardState* shard;
+  uint32_t id;
+  Kind kind;
+  uint64_t hash;  // of the key, the same for every shard
+  [[nodiscard]] std::string_view key() const { return shard->contexts.key(id); }
+  [[nodiscard]] const Slot& slot() const { return shard->held().slots[id]; }
+};
+
+class Merge {
+ public:
+  Merge(std::span<ShardState* const> shards, segment::Writer& writer)
+      : shards_(shards), writer_(writer) {}
+
+  void collect(int64_t bucket_start_ms, int64_t counter_expiry_ms);
+  void write();
+
+ private:
+  void add(const ShardState& shard, uint32_t id);
+  void collect_zeros(const ShardState& shard, int64_t bucket_start_ms, int64_t counter_expiry_ms);
+  void write_row(std::span<const Part> parts);
+  void write_counter(const segment::Context& c, std::span<const Part> parts);
+  void write_gauge(const segment::Context& c, std::span<const Part> parts);
+  void write_set(const segment::Context& c, std::span<const Part> parts);
+  void write_samples(const segment::Context& c, std::span<const Part> parts);
+  void sort_values();
+  void gather_members(const Part& part);
+  [[nodiscard]] static const Samples* samples_of(const Part& part);
+
+  std::span<ShardState* const> shards_;
+  segment::Writer& writer_;
+  std::vector<Part> parts_;
+  std::vector<std::vector<SetMembers::Member>> members_;  // by shard, sorted by context
+  KeyReader keys_;
+  std::vector<uint64_t> hashes_;
+  std::vector<segment::WeightedValue> values_;
+  std::vector<segment::Bin> bins_;
+};
+
+void Merge::collect(int64_t bucket_start_ms, int64_t counter_expiry_ms) {
+  for (const ShardState* shard : shards_) {
+    const Generation& generation = shard->held();
+    for (uint32_t i = 0; i < generation.touched_count; ++i) add(*shard, generation.touched[i]);
+    collect_zeros(*shard, bucket_start_ms, counter_expiry_ms);
+
+    const auto members = generation.sets.members();
+    auto& sorted = members_.emplace_back(members.begin(), members.end());
+    std::ranges::sort(sorted, {}, [](const auto& m) { return std::tuple(m.context, m.hash); });
+  }
+}
+
+void Merge::add(const ShardState& shard, uint32_t id) {
+  const ContextTable& contexts = shard.contexts;
+  // One shard has no two contexts of one key: nothing to find together.
+  const uint64_t hash = shards_.size() == 1 ? 0 : hash_bytes(contexts.key(id), 0);
+  parts_.push_back({&shard, id, contexts.at(id).kind, hash});
+}
+
+// Rulings, zero fill. Ids above those that were known when the generation was sealed, and ids given
+// away since, belong to the shard.
+void Merge::collect_zeros(const ShardState& shard, int64_t bucket_start_ms,
+                          int64_t counter_expiry_ms) {
+  const Generation& generation = shard.held();
+  const uint32_t epoch = shard.held_epoch();
+  for (uint32_t id = 0; id < generation.contexts_high; ++id) {
+    if (generation.slots[id].tag != 0 || shard.contexts.born(id) > epoch) continue;
+    const ContextTable::Context& c = shard.contexts.at(id);
+    if (c.kind != Kind::kCounter || c.last_seen_ms == 0) continue;
+    if (c.last_seen_ms + counter_expiry_ms > bucket_start_ms) add(shard, id);
+  }
+}
+
+void Merge::write() {
+  if (shards_.size() == 1) {
+    std::ranges::stable_sort(parts_, {}, &Part::kind);
+    for (const Part& part : parts_) write_row({&part, 1});
+    return;
+  }
+  std::ranges::sort(parts_, [](const Part& a, const Part& b) {
+    if (a.kind != b.kind) return a.kind < b.kind;
+    return a.hash != b.hash ? a.hash < b.hash : a.key() < b.key();
+  });
+  for (size_t begin = 0; begin < parts_.size();) {
+    size_t end = begin + 1;
+    while (end < parts_.size() && parts_[end].kind == parts_[begin].kind &&
+           parts_[end].hash == parts_[begin].hash && parts_[end].key() == parts_[begin].key()) {
+      ++end;
+    }
+    write_row(std::span(parts_).subspan(begin, end - begin));
+    begin = end;
+  }
+}
+
+void Merge::write_row(std::span<const Part> parts) {
+  const segment::Context context = keys_.read(parts[0].key());
+  switch (parts[0].kind) {
+    case Kind::kCounter:
+      return write_counter(context, parts);
+    case Kind::kGauge:
+      return write_gauge(context, parts);
+    case Kind::kSet:
+      return write_set(context, parts);
+    case Kind::kHistogram:
+    case Kind::kDistribution:
+      return write_samples(context, parts);
+  }
+}
+
+void Merge::write_counter(const segment::Context& c, std::span<const Part> parts) {
+  double sum = 0;
+  for (const Part& part : parts) sum += part.slot().value;
+  writer_.counter(c, sum);
+}
+
+void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
+  const Part* newest = nullptr;
+  const auto age = [](const Part& p) {
+    return std::tuple(p.shard->held().seen_ms(p.id), p.shard->index);
+  };
+  for (const Part& part : parts) {
+    if (std::isnan(part.slot().value)) continue;  // only NaN was sent
+    if (newest == nullptr || age(part) > age(*newest)) newest = &part;
+  }
+  if (newest == nullptr) return;
+  const auto [time_ms, shard] = age(*newest);
+  writer_.gauge(c, newest->slot().value, time_ms, shard);
+}
+
+void Merge::write_set(const segment::Context& c, std::span<const Part> parts) {
+  hashes_.clear();
+  for (const Part& part : parts) gather_members(part);
+  if (hashes_.empty()) return;  // none could be kept: better no point than a wrong one
+  std::ranges::sort(hashes_);
+  hashes_.erase(std::ranges::unique(hashes_).begin(), hashes_.end());
+  writer_.set(c, hashes_);
+}
+
+void Merge::gather_members(const Part& part) {
+  const auto shard = static_cast<size_t>(std::ranges::find(shards_, part.shard) - shards_.begin());
+  for (const auto& m :
+       std::ranges::equal_range(members_[shard], part.id, {}, &SetMembers::Member::context)) {
+    hashes_.push_back(m.hash);
+  }
+}
+
+// Null: only NaN and infinities were sent.
+const Samples* Merge::samples_of(const Part& part) {
+  const Slot& slot = part.slot();
+  return slot.samples == 0 ? nullptr : &part.shard->held().samples[slot.samples - 1];
+}
+
+// By value; equal values become one, which changes no percentile.
+void Merge::sort_values() {
+  std::ranges::sort(values_, {}, &segment::WeightedValue::value);
+  size_t last = 0;
+  for (size_t i = 1; i < values_.size(); ++i) {
+    if (values_[i].value == values_[last].value) {
+      values_[last].weight += values_[i].weight;
+    } else {
+      values_[++last] = values_[i];
+    }
+  }
+  values_.resize(std::min(values_.size(), last + 1));
+}
+
+void Merge::write_samples(const segment::Context& c, std::span<const Part> parts) {
+  values_.clear();
+  bins_.clear();
+  segment::Summary summary{};
+  for (const Part& part : parts) {
+    const Samples* samples = samples_of(part);
+    if (samples == nullptr) continue;
+    sketch::merge(summary, samples->summary);
+    part.shard->store.read_values(*samples, values_);
+    part.shard->store.read_bins(*samples, bins_);
+  }
+  if (summary.count == 0) return;
+  const bool histogram = parts[0].kind == Kind::kHistogram;
+  if (histogram) summary.avg = summary.sum / static_cast<double>(summary.count);
+  if (histogram && bins_.empty()) {
+    sort_values();
+    return writer_.histogram(c, summary, values_, {});
+  }
+  for (const auto& v : values_) bins_.push_back({sketch::key_of(v.value), v.weight});
+  bins_.resize(sketch::normalize(bins_));
+  if (histogram) return writer_.histogram(c, summary, {}, bins_);
+  writer_.distribution(c, summary, bins_);
+}
+
+}  // namespace
+
+void merge_generations(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
+                       segment::Writer& writer) {
+  Merge merge(shards, writer);
+  merge.collect(bucket_start * 1000, int64_t{plan.dogstatsd.counter_expiry_s} * 1000);
+  merge.write();
+}
+
+}  // namespace penstock

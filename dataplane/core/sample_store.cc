@@ -1,0 +1,129 @@
+#include "dataplane/core/sample_store.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace penstock {
+
+SampleStore::SampleStore(uint64_t bytes)
+    : blocks_(std::clamp<uint64_t>(bytes / sizeof(Block), 1, UINT32_MAX)),
+      scratch_(size_t{kValuesMax} + sketch::kBinsMax) {}
+
+bool SampleStore::add(Samples& s, double value, uint32_t weight, double scaled) {
+  sketch::add(s.summary, value, weight, scaled);
+  const uint16_t limit = s.bins == 0 ? kValuesMax : kFoldMax;
+  if (s.values >= limit) fold(s);
+  if (append(s, value, weight)) return true;
+  if (s.values < kFoldMin) return false;
+  fold(s);
+  return append(s, value, weight);
+}
+
+void SampleStore::release(Samples& s) {
+  free_chain(s.values_first, s.values_last,
+             (s.values + ValueBlock::kEntries - 1) / ValueBlock::kEntries);
+  free_chain(s.bins_first, s.bins_last, (s.bins + BinBlock::kEntries - 1) / BinBlock::kEntries);
+  s = {};
+}
+
+void SampleStore::read_values(const Samples& s, std::vector<segment::WeightedValue>& out) const {
+  uint32_t block = s.values_first;
+  for (uint32_t i = 0; i < s.values; ++i) {
+    const uint32_t at = i % ValueBlock::kEntries;
+    if (i != 0 && at == 0) block = blocks_[block].values.next;
+    out.push_back({blocks_[block].values.values[at], blocks_[block].values.weights[at]});
+  }
+}
+
+void SampleStore::read_bins(const Samples& s, std::vector<segment::Bin>& out) const {
+  uint32_t block = s.bins_first;
+  for (uint32_t i = 0; i < s.bins; ++i) {
+    const uint32_t at = i % BinBlock::kEntries;
+    if (i != 0 && at == 0) block = blocks_[block].bins.next;
+    out.push_back({blocks_[block].bins.keys[at], blocks_[block].bins.counts[at]});
+  }
+}
+
+// 0: used up.
+uint32_t SampleStore::allocate() {
+  uint32_t block = free_;
+  if (block != 0) {
+    free_ = blocks_[block].next;
+  } else if (used_ < blocks_.size()) {
+    block = used_++;
+  } else {
+    return 0;
+  }
+  ++in_use_;
+  return block;
+}
+
+void SampleStore::free_chain(uint32_t first, uint32_t last, uint64_t blocks) {
+  if (first == 0) return;
+  blocks_[last].next = free_;
+  free_ = first;
+  in_use_ -= blocks;
+}
+
+bool SampleStore::append(Samples& s, double value, uint32_t weight) {
+  const uint32_t at = s.values % ValueBlock::kEntries;
+  if (at == 0) {
+    const uint32_t block = allocate();
+    if (block == 0) return false;
+    if (s.values == 0) {
+      s.values_first = block;
+    } else {
+      blocks_[s.values_last].next = block;
+    }
+    s.values_last = block;
+  }
+  ValueBlock& block = blocks_[s.values_last].values;
+  block.values[at] = value;
+  block.weights[at] = weight;
+  ++s.values;
+  return true;
+}
+
+// Turns the gathered values into bins. The values' blocks come back first and suffice for the bins,
+// which are at most as many: a block holds more bins than values.
+void SampleStore::fold(Samples& s) {
+  size_t n = 0;
+  uint32_t block = s.values_first;
+  for (uint32_t i = 0; i < s.values; ++i) {
+    const uint32_t at = i % ValueBlock::kEntries;
+    if (i != 0 && at == 0) block = blocks_[block].next;
+    const ValueBlock& b = blocks_[block].values;
+    scratch_[n++] = {sketch::key_of(b.values[at]), b.weights[at]};
+  }
+  block = s.bins_first;
+  for (uint32_t i = 0; i < s.bins; ++i) {
+    const uint32_t at = i % BinBlock::kEntries;
+    if (i != 0 && at == 0) block = blocks_[block].next;
+    scratch_[n++] = {blocks_[block].bins.keys[at], blocks_[block].bins.counts[at]};
+  }
+  const segment::Summary summary = s.summary;
+  release(s);
+  s.summary = summary;
+  write_bins(s, {scratch_.data(), sketch::normalize({scratch_.data(), n})});
+}
+
+void SampleStore::write_bins(Samples& s, std::span<const segment::Bin> bins) {
+  for (size_t i = 0; i < bins.size(); ++i) {
+    const size_t at = i % BinBlock::kEntries;
+    if (at == 0) {
+      const uint32_t block = allocate();
+      assert(block != 0);
+      if (i == 0) {
+        s.bins_first = block;
+      } else {
+        blocks_[s.bins_last].next = block;
+      }
+      s.bins_last = block;
+    }
+    blocks_[s.bins_last].bins.keys[at] = bins[i].key;
+    blocks_[s.bins_last].bins.counts[at] = bins[i].count;
+  }
+  s.bins = static_cast<uint16_t>(bins.size());
+}
+
+}  // namespace penstock

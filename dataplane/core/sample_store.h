@@ -1,0 +1,81 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/api/segment.h"
+#include "dataplane/core/lazy_array.h"
+#include "dataplane/core/sketch.h"
+
+namespace penstock {
+
+// What one histogram or distribution holds in one generation: an exact summary, and its values in
+// a chain of blocks until there are kValuesMax of them; then they become bins, and further values
+// gather to be added to those.
+struct Samples {
+  segment::Summary summary;
+  uint32_t values_first, values_last;  // blocks; 0: none
+  uint32_t bins_first, bins_last;
+  uint16_t values;
+  uint16_t bins;
+};
+static_assert(sizeof(Samples) == 64);
+
+// The blocks of all Samples of a shard, both generations: one bounded pool. The shard's thread
+// writes; the keeper reads chains of a generation it holds.
+class SampleStore {
+ public:
+  static constexpr uint16_t kValuesMax = 4096;  // exact values of a context
+  static constexpr uint16_t kFoldMax = 1024;    // values gathered beside bins
+  static constexpr uint16_t kFoldMin = 32;      // fewer do not give blocks back when folded
+
+  explicit SampleStore(uint64_t bytes);
+
+  // Adds `weight` times `value` (finite); `scaled` is the untruncated 1/rate. The summary is always
+  // exact. False: the pool is used up and the value itself was not kept.
+  bool add(Samples& s, double value, uint32_t weight, double scaled);
+
+  // Gives the blocks back.
+  void release(Samples& s);
+
+  // Append what is kept of the samples, values in order of arrival, bins by key.
+  void read_values(const Samples& s, std::vector<segment::WeightedValue>& out) const;
+  void read_bins(const Samples& s, std::vector<segment::Bin>& out) const;
+
+  [[nodiscard]] uint64_t blocks_in_use() const { return in_use_; }
+
+ private:
+  struct ValueBlock {
+    static constexpr uint32_t kEntries = 5;
+    uint32_t next;
+    std::array<uint32_t, kEntries> weights;
+    std::array<double, kEntries> values;
+  };
+  struct BinBlock {
+    static constexpr uint32_t kEntries = 6;
+    uint32_t next;
+    std::array<int16_t, kEntries> keys;
+    std::array<uint64_t, kEntries> counts;
+  };
+  union Block {
+    uint32_t next;
+    ValueBlock values;
+    BinBlock bins;
+  };
+  static_assert(sizeof(Block) == 64);
+
+  uint32_t allocate();
+  void free_chain(uint32_t first, uint32_t last, uint64_t blocks);
+  void fold(Samples& s);
+  void write_bins(Samples& s, std::span<const segment::Bin> bins);
+  bool append(Samples& s, double value, uint32_t weight);
+
+  LazyArray<Block> blocks_;
+  uint32_t used_ = 1;  // block 0 is "none"
+  uint32_t free_ = 0;
+  uint64_t in_use_ = 0;
+  LazyArray<segment::Bin> scratch_;
+};
+
+}  // namespace penstock

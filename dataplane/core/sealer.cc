@@ -1,0 +1,121 @@
+#include "dataplane/core/sealer.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "dataplane/core/carry_writer.h"
+#include "dataplane/core/merge.h"
+#include "dataplane/core/shard_state.h"
+
+namespace penstock {
+
+struct Sealer::State {
+  State(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance)
+      : plan(plan), stats(stats), instance(instance), carry(plan) {
+    for (Shard* shard : shards) this->shards.push_back(shard->state_.get());
+  }
+
+  // The shard has a sealed generation the keeper has not taken yet.
+  [[nodiscard]] static bool holds(const ShardState& shard) {
+    return shard.cell.at.load(std::memory_order_acquire) !=
+           shard.cell.drained.load(std::memory_order_relaxed);
+  }
+
+  std::vector<std::byte> write(int64_t bucket_start, std::span<ShardState* const> sealed);
+
+  const Plan& plan;
+  KeeperStats& stats;
+  const uint64_t instance;
+  std::vector<ShardState*> shards;
+  CarryWriter carry;
+  uint64_t sequence = 0;
+  uint64_t rows = 0;
+  uint64_t samples = 0;
+};
+
+Sealer::Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats,
+               uint64_t instance)
+    : state_(std::make_unique<State>(plan, shards, stats, instance)) {}
+Sealer::~Sealer() = default;
+
+void Sealer::begin() {
+  for (ShardState* shard : state_->shards) {
+    EpochCell& cell = shard->cell;
+    const uint32_t drained = cell.drained.load(std::memory_order_relaxed);
+    // Asked before and not drained yet: its generation, late, is what it gives this time.
+    if (cell.want.load(std::memory_order_relaxed) != drained) continue;
+    cell.want.store(drained + 1, std::memory_order_release);
+  }
+}
+
+bool Sealer::ready() const {
+  return std::ranges::all_of(state_->shards, [](const ShardState* s) { return State::holds(*s); });
+}
+
+std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<ShardState*> sealed;
+  for (ShardState* shard : state_->shards) {
+    if (State::holds(*shard)) {
+      sealed.push_back(shard);
+    } else {
+      state_->stats.late_shards.add(1);
+    }
+  }
+  std::vector<std::byte> bytes = state_->write(bucket_start, sealed);
+  for (ShardState* shard : sealed) {
+    EpochCell& cell = shard->cell;
+    cell.drained.store(cell.at.load(std::memory_order_relaxed), std::memory_order_release);
+  }
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start);
+  const auto spent = static_cast<uint64_t>(us.count());
+  state_->stats.seal_us_last.set(spent);
+  state_->stats.seal_us_max.set(std::max(state_->stats.seal_us_max.get(), spent));
+  return bytes;
+}
+
+std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now now) {
+  std::vector<std::vector<std::byte>> segments;
+  const auto settle = [&] {
+    for (ShardState* shard : state_->shards) {
+      while (shard->poll_epoch(now)) {
+      }
+    }
+  };
+  settle();
+  const bool late =
+      std::ranges::any_of(state_->shards, [](const ShardState* s) { return State::holds(*s); });
+  for (int round = late ? 0 : 1; round < 2; ++round) {
+    begin();
+    settle();
+    if (auto bytes = seal(bucket_start); !bytes.empty()) segments.push_back(std::move(bytes));
+    settle();
+  }
+  return segments;
+}
+
+std::vector<std::byte> Sealer::State::write(int64_t bucket_start,
+                                            std::span<ShardState* const> sealed) {
+  segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
+  merge_generations(sealed, bucket_start, plan, writer);
+  samples = 0;
+  for (const ShardState* shard : sealed) {
+    const Generation& generation = shard->held();
+    samples += generation.sample_count;
+    carry.write(generation.carry, writer);
+  }
+  rows = writer.rows();
+  stats.samples_sealed.add(samples);
+  if (rows == 0) return {};
+  ++sequence;
+  stats.segments_sealed.add(1);
+  stats.points_sealed.add(rows);
+  return writer.finish(samples);
+}
+
+uint64_t Sealer::sequence() const { return state_->sequence; }
+uint64_t Sealer::rows() const { return state_->rows; }
+uint64_t Sealer::samples() const { return state_->samples; }
+
+}  // namespace penstock

@@ -1,0 +1,167 @@
+#include "dataplane/core/shard.h"
+
+#include <array>
+
+#include "dataplane/core/hash.h"
+#include "dataplane/core/shard_state.h"
+
+namespace penstock {
+namespace {
+
+using dogstatsd::Class;
+using dogstatsd::Reason;
+
+constexpr size_t kValuesMax = (size_t{UINT16_MAX} + 1) / 2;  // numbers in the longest packet
+
+}  // namespace
+
+Shard::Shard(const Plan& plan, uint16_t index, ShardStats& stats)
+    : state_(std::make_unique<ShardState>(plan, index, stats)) {}
+Shard::~Shard() = default;
+void Shard::process(std::span<const Packet> packets, Now now) { state_->process(packets, now); }
+bool Shard::poll_epoch(Now now) { return state_->poll_epoch(now); }
+bool Shard::epoch_work() const { return state_->epoch_work(); }
+
+ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
+    : plan(plan),
+      options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
+      stats(stats),
+      index(index),
+      enricher(plan),
+      memo(plan.limits.memo_bytes, random_seed()),
+      contexts(plan.limits.contexts, plan.limits.context_bytes, random_seed(),
+               plan.str(plan.dogstatsd.default_host)),
+      store(plan.limits.sample_bytes),
+      generations{Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts),
+                  Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)},
+      scratch(kValuesMax) {}
+
+void ShardState::process(std::span<const Packet> packets, Now at) {
+  if (open().base_ms == 0) [[unlikely]]
+    open().base_ms = at.unix_ms;
+  now = at;
+  now_offset = open().offset_of(at.unix_ms);
+  for (const Packet& packet : packets) split(packet);
+  run_batch();
+  burst.packets += packets.size();
+  publish();
+}
+
+// Spec section 4.
+void ShardState::split(const Packet& packet) {
+  burst.bytes += packet.len;
+  const bool eol_required = (packet.flags & kPacketEolRequired) != 0;
+  std::string_view rest(reinterpret_cast<const char*>(packet.data), packet.len);
+  while (!rest.empty()) {
+    bool terminated = false;
+    const std::string_view line = dogstatsd::next_line(rest, terminated);
+    if (eol_required && !terminated) [[unlikely]] {
+      ++burst.lines;
+      ++burst.rejected_unterminated;
+      return;
+    }
+    if (!line.empty()) take_line(line, packet.origin);
+  }
+}
+
+void ShardState::take_line(std::string_view text, uint32_t origin) {
+  ++burst.lines;
+  if (text[0] == '_') [[unlikely]] {
+    const Class what = dogstatsd::classify(text);
+    if (what != Class::kMetric) return carry_message(what, text, origin);
+  }
+  Line& line = batch[lines];
+  const Reason reason = dogstatsd::split_metric(text, line.head);
+  if (reason != Reason::kOk) [[unlikely]]
+    return reject(reason);
+  line.origin = origin;
+  line.hash = memo.hash(origin, line.head.name, line.head.suffix);
+  memo.prefetch(line.hash);
+  if (++lines == kBatch) run_batch();
+}
+
+void ShardState::reject(Reason reason) {
+  static constexpr std::array<uint64_t ShardBurst::*, dogstatsd::kReasons> kCounters = {
+      nullptr,
+      &ShardBurst::rejected_no_pipe,
+      &ShardBurst::rejected_no_colon,
+      &ShardBurst::rejected_empty_name,
+      &ShardBurst::rejected_empty_value,
+      &ShardBurst::rejected_bad_type,
+      &ShardBurst::rejected_no_values,
+      &ShardBurst::rejected_bad_value,
+      &ShardBurst::rejected_bad_rate,
+      &ShardBurst::rejected_bad_timestamp,
+      &ShardBurst::rejected_event_no_colon,
+      &ShardBurst::rejected_event_too_short,
+      &ShardBurst::rejected_event_bad_header,
+      &ShardBurst::rejected_event_empty_title,
+      &ShardBurst::rejected_event_bad_length,
+      &ShardBurst::rejected_sc_format,
+      &ShardBurst::rejected_sc_empty_name,
+      &ShardBurst::rejected_sc_bad_status,
+  };
+  ++(burst.*kCounters[static_cast<size_t>(reason)]);
+}
+
+void ShardState::carry_message(Class what, std::string_view text, uint32_t origin) {
+  Reason reason = Reason::kOk;
+  if (what == Class::kEvent) {
+    dogstatsd::Event event;
+    reason = dogstatsd::parse_event(text, options, event);
+  } else {
+    dogstatsd::ServiceCheck check;
+    reason = dogstatsd::parse_service_check(text, options, check);
+  }
+  if (reason != Reason::kOk) return reject(reason);
+  ++burst.lines_ok;
+  ++(what == Class::kEvent ? burst.events : burst.service_checks);
+  const CarryBuffer::Record record{now.unix_ms, origin, static_cast<uint32_t>(text.size()), what};
+  if (!open().carry.add(record, text)) ++burst.carry_full_events;
+}
+
+// Each pass fetches ahead what the next one reads, for all lines of the batch.
+void ShardState::run_batch() {
+  const std::span<Line> all(batch.data(), lines);
+  for (Line& line : all) look_up(line);
+  for (Line& line : all) confirm(line);
+  for (Line& line : all) {
+    if (line.entry != nullptr && take_known(line)) [[likely]] {
+      ++burst.memo_hits;
+    } else {
+      take_new(line);
+    }
+  }
+  lines = 0;
+}
+
+void ShardState::look_up(Line& line) {
+  line.entry = memo.candidate(line.hash);
+  if (line.entry == nullptr) return;
+  const char* p = reinterpret_cast<const char*>(line.entry);
+  __builtin_prefetch(p);
+  __builtin_prefetch(p + 64);
+  __builtin_prefetch(p + 128);
+}
+
+// Copies the target out: a miss earlier in the batch may overwrite the entry.
+void ShardState::confirm(Line& line) {
+  if (line.entry == nullptr) return;
+  if (!LineMemo::matches(*line.entry, line.origin, line.head.name, line.head.suffix)) {
+    line.entry = nullptr;
+    return;
+  }
+  line.target = line.entry->target;
+  __builtin_prefetch(&open().slots[line.target.id], 1);
+}
+
+void ShardState::publish() {
+#define PENSTOCK_FIELD(name) \
+  if (burst.name != 0) stats.name.add(burst.name);
+  PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
+#undef PENSTOCK_FIELD
+  stats.contexts.set(contexts.live());
+  burst = {};
+}
+
+}  // namespace penstock

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/api/stats.h"
+#include "dataplane/core/context_table.h"
+#include "dataplane/core/enrich.h"
+#include "dataplane/core/epoch.h"
+#include "dataplane/core/generation.h"
+#include "dataplane/core/line_memo.h"
+#include "dataplane/core/packet.h"
+#include "dataplane/core/sample_store.h"
+#include "parsers/dogstatsd/message.h"
+
+namespace penstock {
+
+// The counters of one `process` call, added to ShardStats at its end.
+struct ShardBurst {
+#define PENSTOCK_FIELD(name) uint64_t name = 0;
+  PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
+#undef PENSTOCK_FIELD
+};
+
+// All a shard owns. Methods belong to the shard's thread; the keeper reads the sealed generation,
+// the contexts it names and the sample store (EpochCell).
+struct ShardState {
+  // A metric line on its way through a batch.
+  struct Line {
+    dogstatsd::MetricHead head;
+    uint64_t hash;
+    uint32_t origin;
+    LineMemo::Entry* entry;  // candidate; null: a miss
+    LineTarget target;
+  };
+  // Enough lines in flight to hide the memo's misses, few enough to stay in the first cache.
+  static constexpr size_t kBatch = 64;
+
+  ShardState(const Plan& plan, uint16_t index, ShardStats& stats);
+
+  void process(std::span<const Packet> packets, Now now);
+  bool poll_epoch(Now now);
+  [[nodiscard]] bool epoch_work() const;
+
+  [[nodiscard]] Generation& open() { return generations[(sealed_epoch + 1) & 1]; }
+  [[nodiscard]] Generation& sealed() { return generations[sealed_epoch & 1]; }
+  // The keeper's look at what it holds.
+  [[nodiscard]] const Generation& held() const { return generations[held_epoch() & 1]; }
+  [[nodiscard]] uint32_t held_epoch() const { return cell.at.load(std::memory_order_acquire); }
+
+  // shard.cc: packets to lines to targets.
+  void split(const Packet& packet);
+  void take_line(std::string_view line, uint32_t origin);
+  void reject(dogstatsd::Reason reason);
+  void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
+  void run_batch();
+  void look_up(Line& line);
+  void confirm(Line& line);
+  void publish();
+
+  // accumulate.cc: targets to accumulators.
+  bool take_known(const Line& line);
+  void take_new(const Line& line);
+  LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
+  void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
+  Slot* touch(const LineTarget& target);
+  void accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+                  std::span<const double> values);
+  void add_samples(const LineTarget& target, Slot& slot, std::span<const double> values);
+
+  // shard_epoch.cc
+  void flip();
+  void clean();
+  bool clean_slots();
+  bool expire();
+
+  const Plan& plan;
+  const dogstatsd::Options options;
+  ShardStats& stats;
+  const uint16_t index;
+  Enricher enricher;
+  LineMemo memo;
+  ContextTable contexts;
+  SampleStore store;
+  std::array<Generation, 2> generations;
+  EpochCell cell;
+
+  // The shard's thread alone.
+  enum class Phase : uint8_t { kIdle, kSlots, kSets, kExpire };
+  uint32_t sealed_epoch = 0;   // = cell.at
+  uint32_t cleaned_epoch = 0;  // sealed_epoch, or one less
+  Phase phase = Phase::kIdle;
+  uint32_t clean_cursor = 0;
+  int64_t clean_ms = 0;
+  Now now{};
+  int32_t now_offset = 0;  // `now` in the open generation
+  ShardBurst burst;
+  size_t lines = 0;
+  std::array<Line, kBatch> batch;
+  LazyArray<double> scratch;  // the values of one line
+};
+
+}  // namespace penstock

@@ -1,0 +1,62 @@
+#include "dataplane/core/sketch.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace penstock::sketch {
+namespace {
+
+constexpr double kLnGamma = 0.015504186535965254;    // log1p(1/64)
+constexpr double kNormalMin = 9.94185408912145e-10;  // gamma^(1 - kBias)
+
+}  // namespace
+
+int16_t key_of(double value) {
+  if (value < 0) return static_cast<int16_t>(-key_of(-value));
+  if (value < kNormalMin) return 0;
+  if (std::isinf(value)) return kKeyInfinity;
+  const double key = std::nearbyint(std::log(value) / kLnGamma) + kBias;  // half to even
+  if (key > kKeyMax) return kKeyInfinity;
+  return key < 1 ? int16_t{1} : static_cast<int16_t>(key);
+}
+
+size_t normalize(std::span<segment::Bin> bins) {
+  if (bins.empty()) return 0;
+  std::sort(bins.begin(), bins.end(),
+            [](const segment::Bin& a, const segment::Bin& b) { return a.key < b.key; });
+  size_t last = 0;
+  for (size_t i = 1; i < bins.size(); ++i) {
+    if (bins[i].key == bins[last].key) {
+      bins[last].count += bins[i].count;
+    } else {
+      bins[++last] = bins[i];
+    }
+  }
+  const size_t count = last + 1;
+  if (count <= kBinsMax) return count;
+  const size_t surplus = count - kBinsMax;
+  for (size_t i = 0; i < surplus; ++i) bins[surplus].count += bins[i].count;
+  std::move(bins.begin() + static_cast<ptrdiff_t>(surplus),
+            bins.begin() + static_cast<ptrdiff_t>(count), bins.begin());
+  return kBinsMax;
+}
+
+void add(segment::Summary& s, double value, uint64_t weight, double scaled) {
+  merge(s, {weight, value * scaled, value, value, value});
+}
+
+void merge(segment::Summary& into, const segment::Summary& from) {
+  if (from.count == 0) return;
+  if (into.count == 0) {
+    into = from;
+    return;
+  }
+  into.count += from.count;
+  into.sum += from.sum;
+  into.min = std::min(into.min, from.min);
+  into.max = std::max(into.max, from.max);
+  into.avg +=
+      (from.avg - into.avg) * static_cast<double>(from.count) / static_cast<double>(into.count);
+}
+
+}  // namespace penstock::sketch
