@@ -133,7 +133,7 @@ class Merger : public Reader::Visitor {
     std::vector<uint64_t>& all = *sets_.at(c).first;
     all.insert(all.end(), members.begin(), members.end());
     std::ranges::sort(all);
-    all.erase(std::ranges::unique(all).begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
   }
 
   void histogram(const Context& c, const Summary& s, std::span<const WeightedValue> values,

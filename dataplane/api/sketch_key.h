@@ -17,10 +17,10 @@ inline constexpr int16_t kSketchMaxKey = 32766;
 inline constexpr int16_t kSketchInfinityKey = 32767;
 inline constexpr size_t kSketchBinsMax = 4096;
 
-// The bin of `value`, which is not a NaN.
+// The bin of `value`; of a NaN, 0.
 inline int16_t sketch_key(double value) {
   if (value < 0) return static_cast<int16_t>(-sketch_key(-value));
-  if (value < kSketchMinNormal) return 0;
+  if (!(value >= kSketchMinNormal)) return 0;
   // Rounds half to even, as the floating-point environment does by default.
   const double key = std::nearbyint(std::log(value) / kSketchLogGamma) + kSketchBias;
   if (key > kSketchMaxKey) return kSketchInfinityKey;

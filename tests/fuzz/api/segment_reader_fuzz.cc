@@ -34,7 +34,7 @@ void use(const segment::Reader& reader) {
 
   PrometheusExporter prometheus({.max_series = 16, .max_bytes = 1 << 16});
   if (!prometheus.deliver(reader).ok()) __builtin_trap();
-  prometheus.render();
+  if (prometheus.render().size() > (1 << 24)) __builtin_trap();
 }
 
 }  // namespace

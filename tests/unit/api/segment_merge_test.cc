@@ -262,6 +262,8 @@ constexpr KeyCase kKeys[] = {{1, 1338},    {2, 1383},      {0.5, 1293},  {10, 14
 
 TEST(SketchKey, IsTheSpecifications) {
   for (const KeyCase& c : kKeys) EXPECT_EQ(sketch_key(c.value), c.key) << c.value;
+  EXPECT_EQ(sketch_key(std::nan("")), 0);
+  EXPECT_EQ(sketch_key(-HUGE_VAL), -32767);
 }
 
 TEST(SketchKey, ValueLiesInItsBin) {

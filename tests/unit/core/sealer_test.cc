@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "shard_harness.h"
+#include "tests/support/shard_harness.h"
 
 namespace penstock {
 namespace {
