@@ -242,6 +242,14 @@ CrashLoss Delivery::depart(const std::vector<StatsBlockValues>& last, bool crash
   return loss;
 }
 
+void Delivery::start_over() {
+  const Lock lock(mutex_);
+  spdlog::warn("the ledger begins anew: the last counters of the data plane are gone with it");
+  const std::map<std::string, ExporterProgress> before = std::move(state_.exporters);
+  state_ = State{};
+  for (const auto& [name, progress] : before) state_.exporters[name].cursor = progress.cursor;
+}
+
 void Delivery::count_restart() {
   const Lock lock(mutex_);
   ++state_.restarts;

@@ -65,6 +65,9 @@ class Delivery {
 
   // The running data plane is gone: settles its books and saves them.
   CrashLoss depart(const std::vector<StatsBlockValues>& last, bool crashed);
+  // The data plane of the saved books is gone and its last counters with it: the ledger begins
+  // anew.
+  void start_over();
   void count_restart();
   void set_facts(const MachineFacts& facts);
 

@@ -49,8 +49,8 @@ bool is_pci_address(std::string_view device) {
          });
 }
 
-absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts,
-                                 const Plan& plan, std::vector<std::string>& notes) {
+absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts, const Plan& plan,
+                                 std::vector<std::string>& notes) {
   EalPlan eal;
   // A multiple of the usual hugepage.
   eal.memory_bytes = (eal_memory_mib(plan) + 1) / 2 * 2 * kMiB;

@@ -22,7 +22,8 @@ struct Listener {
 // and is a warning in the log for UDS (spec 2.2).
 std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32_t so_rcvbuf);
 
-// Whether a listener opened earlier, with the address it is bound to, is what `configured` asks for.
+// Whether a listener opened earlier, with the address it is bound to, is what `configured` asks
+// for.
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running);
 
 // Binds a Unix socket of `type` at `path` and sets `mode`. A socket file that is there is removed

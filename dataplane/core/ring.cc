@@ -14,7 +14,12 @@ constexpr size_t kPadSlots = 4;
 
 }  // namespace
 
-PacketRing::PacketRing(uint32_t slots) : mask_(slots - 1), head_(0), tail_(0) {
+PacketRing::PacketRing(uint32_t slots, uint32_t first)
+    : mask_(slots - 1),
+      producer_{.head = first, .reclaim = first, .tail_seen = first},
+      head_(first),
+      consumer_{.tail = first, .head_seen = first},
+      tail_(first) {
   assert(std::has_single_bit(slots));
   const size_t bytes = (slots + 2 * kPadSlots) * sizeof(Packet);
   void* memory = ::operator new (bytes, std::align_val_t{kApart});

@@ -20,8 +20,9 @@ namespace penstock {
 //   [reclaim, tail) finished, owners not yet freed    [tail, head) waiting
 class PacketRing {
  public:
-  // `slots` is a power of two, at most 2^31. Allocates here and never again.
-  explicit PacketRing(uint32_t slots);
+  // `slots` is a power of two, at most 2^31. Allocates here and never again. `first` is where the
+  // counters start; it matters to nobody but the test of their wrap.
+  explicit PacketRing(uint32_t slots, uint32_t first = 0);
   ~PacketRing();
   PacketRing(const PacketRing&) = delete;
   PacketRing& operator=(const PacketRing&) = delete;

@@ -34,6 +34,9 @@ class Sleeper {
   // Any thread, after publishing work. No system call unless the owner sleeps.
   void wake();
 
+  // Any thread. True if the owner sleeps or is about to; old news when it returns.
+  [[nodiscard]] bool asleep() const { return asleep_.load(std::memory_order_relaxed) != 0; }
+
  private:
   explicit Sleeper(Fd event) : event_(std::move(event)) {}
 

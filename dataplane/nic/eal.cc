@@ -56,7 +56,7 @@ int write_bpf_log(libbpf_print_level level, const char* format, va_list args) {
   const int n = std::vsnprintf(text, sizeof text, format, args);
   if (n <= 0) return n;
   const auto to = level == LIBBPF_WARN ? spdlog::level::warn : spdlog::level::debug;
-  log_line(to, "libbpf: ", {text, std::min<size_t>(static_cast<size_t>(n), sizeof text - 1)});
+  log_line(to, "", {text, std::min<size_t>(static_cast<size_t>(n), sizeof text - 1)});
   return n;
 }
 

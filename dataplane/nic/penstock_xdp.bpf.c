@@ -1,6 +1,7 @@
-// The XDP program of an AF_XDP port that shares its interface with the kernel: UDP datagrams to our
+// The XDP program of an AF_XDP port. It shares the interface with the kernel: UDP datagrams to our
 // ports go to the socket of their receive queue, everything else (SSH, ARP, ping, fragments, what
-// we do not understand) takes its way through the kernel as if we were not there.
+// we do not understand) takes its way through the kernel as if we were not there. Where the whole
+// interface is ours, every frame goes to the socket.
 //
 // net_af_xdp loads this object and fills `xsks_map`; XdpFilter fills `penstock_ports` once the port
 // receives and empties it before it stops.
@@ -27,7 +28,7 @@ struct {
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 64);
-  __type(key, __u16);  // UDP destination port, host order
+  __type(key, __u16);  // UDP destination port, host order; 0: every frame is ours
   __type(value, __u8);
 } penstock_ports SEC(".maps");
 
@@ -71,9 +72,12 @@ SEC("xdp")
 int penstock_filter(struct xdp_md* ctx) {
   void* end = (void*)(long)ctx->data_end;
   struct udphdr* udp = find_udp((void*)(long)ctx->data, end);
-  if (!udp || (void*)(udp + 1) > end) return XDP_PASS;
-  __u16 port = bpf_ntohs(udp->dest);
-  if (!bpf_map_lookup_elem(&penstock_ports, &port)) return XDP_PASS;
+  __u16 port = 0;
+  if (udp && (void*)(udp + 1) <= end) {
+    port = bpf_ntohs(udp->dest);
+    if (port && !bpf_map_lookup_elem(&penstock_ports, &port)) port = 0;
+  }
+  if (!port && !bpf_map_lookup_elem(&penstock_ports, &port)) return XDP_PASS;
   return bpf_redirect_map(&xsks_map, ctx->rx_queue_index, XDP_PASS);
 }
 

@@ -20,6 +20,7 @@
 #include "dataplane/base/strings.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/nic/eal.h"
+#include "dataplane/nic/packet_pool.h"
 
 namespace penstock {
 namespace {
@@ -56,9 +57,22 @@ uint16_t find_port(const std::string& devargs) {
   return id;
 }
 
-std::string mac_text(const rte_ether_addr& mac) {
-  char text[RTE_ETHER_ADDR_FMT_SIZE];
-  rte_ether_format_addr(text, sizeof text, &mac);
+// Our MAC address on the port. net_tap tells the address of the kernel's end of the wire; ours is
+// another one, as a neighbour does not answer itself.
+std::array<uint8_t, 6> own_mac(uint16_t id, std::string_view driver) {
+  rte_ether_addr address{};
+  rte_eth_macaddr_get(id, &address);
+  std::array<uint8_t, 6> mac;
+  std::copy_n(address.addr_bytes, mac.size(), mac.begin());
+  if (driver == "net_tap") mac[5] ^= 1;
+  return mac;
+}
+
+std::string mac_text(const std::array<uint8_t, 6>& mac) {
+  std::string text;
+  for (const uint8_t byte : mac) {
+    text += cat(text.empty() ? "" : ":", absl::Hex(byte, absl::kZeroPad2));
+  }
   return text;
 }
 
@@ -80,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Port>> Port::start(const Plan& plan, uint16_t ind
 }
 
 absl::Status Port::bring_up() {
-  if (spec_.xdp_filter && !filter_) {
+  if (is_af_xdp(spec_) && !filter_) {
     absl::StatusOr<std::unique_ptr<XdpFilter>> filter =
         XdpFilter::prepare(plan_.str(spec_.interface));
     if (!filter.ok()) {
@@ -111,15 +125,12 @@ absl::Status Port::failure(std::string_view what, int error, std::string_view to
 // The device string with what the Plan says elsewhere.
 absl::StatusOr<std::string> Port::devargs() const {
   std::string args(plan_.str(spec_.device));
-  if (spec_.interface.size == 0) return args;
+  if (!is_af_xdp(spec_)) return args;
   if (args.find("queue_count=") == std::string::npos) {
     args += cat(",queue_count=", spec_.queues);
   }
-  if (spec_.xdp_filter) {
-    ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
-    args += cat(",xdp_prog=", object);
-  }
-  return args;
+  ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
+  return cat(args, ",xdp_prog=", object);
 }
 
 absl::Status Port::probe() {
@@ -163,17 +174,16 @@ absl::Status Port::configure() {
     return failure("cannot be configured", e, "see the driver's log above");
   }
   // An interface of the kernel keeps the MTU its owner set. Drivers without an MTU refuse; fine.
-  if (spec_.interface.size == 0) rte_eth_dev_set_mtu(id_, spec_.mtu);
+  if (!is_af_xdp(spec_)) rte_eth_dev_set_mtu(id_, spec_.mtu);
   rx_descriptors_ = std::bit_ceil(spec_.descriptors);
   tx_descriptors_ = kTxDescriptors;
   if (const int e = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors_, &tx_descriptors_);
       e != 0) {
     return failure("descriptors refused", e, "change penstock.ports.descriptors");
   }
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(id_, &mac);
-  text_ = cat(info.driver_name, spec_.interface.size != 0 ? " on " : "", plan_.str(spec_.interface),
-              ", MAC ", mac_text(mac), ", ", spec_.queues,
+  mac_ = own_mac(id_, info.driver_name);
+  text_ = cat(info.driver_name, is_af_xdp(spec_) ? " on " : "", plan_.str(spec_.interface),
+              ", MAC ", mac_text(mac_), ", ", spec_.queues,
               spec_.queues == 1 ? " queue of " : " queues of ", rx_descriptors_, ", checksums by ",
               conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM ? "the NIC" : "software",
               spec_.queues > 1 ? (rss != 0 ? ", RSS" : ", no RSS") : "");
@@ -182,12 +192,11 @@ absl::Status Port::configure() {
 
 absl::StatusOr<rte_mempool*> Port::make_pool(uint16_t queue) const {
   const uint32_t mbufs = mbufs_per_queue(plan_, spec_);
-  const uint32_t room = RTE_PKTMBUF_HEADROOM + mbuf_frame_bytes(spec_);
-  rte_mempool* pool =
-      rte_pktmbuf_pool_create(cat("rx", index_, ".", queue).c_str(), mbufs, kMbufCache, 0,
-                              static_cast<uint16_t>(room), std::max(0, rte_eth_dev_socket_id(id_)));
+  rte_mempool* pool = make_packet_pool(cat("rx", index_, ".", queue), mbufs, spec_,
+                                       std::max(0, rte_eth_dev_socket_id(id_)));
   if (pool == nullptr) {
-    return failure(cat("no memory for ", mbufs, " buffers of ", room, " bytes"), rte_errno,
+    return failure(cat("no memory for ", mbufs, " buffers of ", mbuf_bytes(spec_), " bytes"),
+                   rte_errno,
                    "reserve more hugepages (sysctl vm.nr_hugepages), or lower "
                    "penstock.ports.descriptors or penstock.limits.ring_slots");
   }
@@ -209,7 +218,7 @@ absl::Status Port::set_up_queue(uint16_t queue) {
           rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, socket, nullptr, pools_[queue]);
       e != 0) {
     return failure(cat("receive queue ", queue, " cannot be set up"), e,
-                   spec_.interface.size != 0
+                   is_af_xdp(spec_)
                        ? "AF_XDP needs root, a free queue of that number and no other XDP program"
                        : "see the driver's log above");
   }
@@ -228,7 +237,9 @@ absl::Status Port::run() {
   }
   started_ = true;
   if (filter_) {
-    RETURN_IF_ERROR(filter_->admit(std::span(spec_.udp_ports).first(spec_.udp_port_count)));
+    constexpr std::array kWhole = {XdpFilter::kEverything};
+    const auto ours = std::span(spec_.udp_ports).first(spec_.udp_port_count);
+    RETURN_IF_ERROR(filter_->admit(spec_.xdp_filter ? ours : std::span(kWhole)));
   }
   for (const IpAddress& a : std::span(spec_.addresses).first(spec_.address_count)) {
     if (a.family == 4) {
@@ -247,9 +258,7 @@ bool Port::link_up() const {
 
 packet::Responder Port::responder() const {
   packet::Responder us{};
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(id_, &mac);
-  std::copy_n(mac.addr_bytes, us.mac.size(), us.mac.begin());
+  us.mac = mac_;
   us.ipv4 = ipv4_;
   us.ipv6 = ipv6_;
   return us;

@@ -30,6 +30,9 @@ class XdpFilter {
   // True if `prepare` found a stale program: the kernel may still hold its sockets for a moment.
   [[nodiscard]] bool was_stale() const { return was_stale_; }
 
+  // As a port number for `admit`: every frame.
+  static constexpr uint16_t kEverything = 0;
+
   // After the port has started: from now on datagrams to `udp_ports` (host order) are ours.
   absl::Status admit(std::span<const uint16_t> udp_ports);
   // Gives them back to the kernel. What the NIC has already received stays ours.

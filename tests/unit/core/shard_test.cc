@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "shard_harness.h"
+#include "tests/support/shard_harness.h"
 
 namespace penstock {
 namespace {
@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(
               "7*1 8*1 9*1 10*1"}},
         Case{"histogram_rate",
              "h:10|h|@0.3",
-             {"histogram h[h]# cnt=3 sum=33.3333333333 min=10 max=10 avg=11.1111111111 values "
+             {"histogram h[h]# cnt=3 sum=33.3333333333 min=10 max=10 avg=11.1111111 values "
               "10*3"}},
         Case{"distribution",
              "d:1:2:2:42|d",

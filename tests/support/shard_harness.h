@@ -35,6 +35,10 @@ class TestPacket {
 // A context as text: "name[host]#tag,tag".
 std::string text_of(const segment::Context& c);
 
+// An average on its way to nine digits of text, off any tie, so that the last bits, which depend on
+// the order of additions, do not show.
+double nudged(double average);
+
 // Rows of a Segment as sorted lines of text, one a row, for comparing and for reading.
 std::vector<std::string> rows_of(std::span<const std::byte> segment);
 

@@ -1,0 +1,150 @@
+#include "dataplane/core/worker.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "dataplane/core/clock.h"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::unique_ptr<Plan> small_plan() {
+  auto plan = make_plan();
+  plan->shard_count = 1;
+  plan->shards[0].rx = -1;
+  plan->interval_s = 10;
+  plan->dogstatsd.buffer_size = 8192;
+  plan->dogstatsd.context_expiry_s = 20;
+  plan->dogstatsd.counter_expiry_s = 300;
+  plan->limits = {.contexts = 64,
+                  .context_bytes = 1 << 16,
+                  .memo_bytes = 1 << 16,
+                  .sample_bytes = 1 << 16,
+                  .set_members = 64,
+                  .carry_bytes = 1 << 16,
+                  .ring_slots = 64,
+                  .segments_held = 4,
+                  .segment_bytes_held = 1 << 20};
+  finish_plan(*plan);
+  return plan;
+}
+
+class ShardWorkerTest : public testing::Test {
+ protected:
+  ShardWorkerTest() { std::memcpy(text_.data(), kLine.data(), kLine.size()); }
+
+  Packet line(uint64_t owner) const {
+    Packet p{};
+    p.data = text_.data();
+    p.owner = owner;
+    p.len = kLine.size();
+    return p;
+  }
+
+  // Pushes until the ring took them all; the consumer must be running.
+  void push_all(PacketRing& ring, size_t count) {
+    for (size_t i = 0; i < count;) {
+      const Packet p = line(i + 1);
+      if (ring.push({&p, 1}) == 1) {
+        ++i;
+        worker_.sleeper().wake();
+      } else if (ring.reclaim([](uint64_t) {}) == 0) {
+        std::this_thread::yield();
+      }
+    }
+  }
+
+  // Waits, with a deadline, for the shard to have seen `count` packets.
+  bool processed(uint64_t count) const {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (stats_.packets.get() < count) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+  static constexpr std::string_view kLine = "requests:1|c";
+  std::array<uint8_t, 64 + kPacketPadding> text_{};
+  std::unique_ptr<Plan> plan_ = small_plan();
+  ShardStats stats_;
+  ShardWorker worker_{*plan_, 0, stats_, *Sleeper::create()};
+  std::atomic<bool> stop_{false};
+};
+
+TEST_F(ShardWorkerTest, PollTakesABurstOfEachRing) {
+  PacketRing& a = worker_.add_ring(256);
+  PacketRing& b = worker_.add_ring(256);
+  EXPECT_FALSE(worker_.has_work());
+  EXPECT_EQ(worker_.poll(read_clock()), 0u);
+
+  const std::vector<Packet> flood(200, line(1));
+  const std::vector<Packet> few(3, line(1));
+  ASSERT_EQ(a.push(flood), 200u);
+  ASSERT_EQ(b.push(few), 3u);
+  EXPECT_TRUE(worker_.has_work());
+  const size_t first = worker_.poll(read_clock());
+  EXPECT_LT(first, 203u) << "a full ring must not keep the others waiting";
+  EXPECT_EQ(b.reclaim([](uint64_t) {}), 3u);
+  while (worker_.poll(read_clock()) != 0) {
+  }
+  EXPECT_FALSE(worker_.has_work());
+  EXPECT_EQ(a.reclaim([](uint64_t) {}), 200u);
+  EXPECT_EQ(stats_.packets.get(), 203u);
+  EXPECT_EQ(stats_.bytes.get(), 203u * kLine.size());
+}
+
+TEST_F(ShardWorkerTest, StopDrainsTheRings) {
+  PacketRing& ring = worker_.add_ring(1024);
+  const std::vector<Packet> waiting(1000, line(1));
+  ASSERT_EQ(ring.push(waiting), 1000u);
+  stop_ = true;
+  worker_.run(stop_, IdleMode::kAdaptive);
+  EXPECT_EQ(stats_.packets.get(), 1000u);
+}
+
+TEST_F(ShardWorkerTest, TwoProducersAndSleep) {
+  constexpr size_t kEach = 20'000;
+  for (const IdleMode idle : {IdleMode::kAdaptive, IdleMode::kBusy}) {
+    const uint64_t before = stats_.packets.get();
+    stop_ = false;
+    PacketRing& a = worker_.add_ring(64);
+    PacketRing& b = worker_.add_ring(64);
+    std::thread shard([&] { worker_.run(stop_, idle); });
+    std::thread other([&] { push_all(b, kEach); });
+    push_all(a, kEach);
+    other.join();
+    EXPECT_TRUE(processed(before + 2 * kEach));
+    stop_ = true;
+    worker_.sleeper().wake();
+    shard.join();
+    EXPECT_EQ(stats_.packets.get(), before + 2 * kEach);
+  }
+}
+
+// A worker that sleeps is woken by one packet, again and again: were the wake-ups lost, each packet
+// would wait for the limit of the sleep, 100 ms, and all of them together past the deadline.
+TEST_F(ShardWorkerTest, EveryPacketWakesASleepingWorker) {
+  constexpr uint64_t kPackets = 500;
+  PacketRing& ring = worker_.add_ring(64);
+  std::thread shard([&] { worker_.run(stop_, IdleMode::kAdaptive); });
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  for (uint64_t i = 1; i <= kPackets; ++i) {
+    while (!worker_.sleeper().asleep()) std::this_thread::yield();
+    push_all(ring, 1);
+    ASSERT_TRUE(processed(i));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+  stop_ = true;
+  worker_.sleeper().wake();
+  shard.join();
+}
+
+}  // namespace
+}  // namespace penstock
