@@ -114,6 +114,9 @@ absl::StatusOr<ShardWorker*> Nic::State::inline_shard(uint16_t rx,
 absl::Status Nic::State::add_lane(uint16_t rx, SourceStats& stats,
                                   std::span<ShardWorker* const> shards) {
   const unsigned lcore = rx + 1u;
+  if (!rte_lcore_is_enabled(lcore)) {
+    return absl::InvalidArgumentError(cat("Plan: EAL's --lcores has no lcore ", lcore));
+  }
   const bool up = ports[plan.rx[rx].port].port != nullptr;
   if (plan.wiring == Wiring::kInline) {
     ASSIGN_OR_RETURN(ShardWorker * worker, inline_shard(rx, shards));

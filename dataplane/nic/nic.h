@@ -36,8 +36,8 @@ class Nic {
   // one ring from each working receive queue to every shard.
   //
   // `shards` are in the Plan's order; they, `plan` and the memory of `stats` outlive the Nic. Fails
-  // only if EAL cannot start, the caller exits with code 4 then, or if the inline wiring names no
-  // shard for a receive queue.
+  // only if EAL cannot start (the caller exits with code 4 then), or for a Plan that contradicts
+  // itself: a receive queue without an lcore, or without a shard in the inline wiring.
   static absl::StatusOr<std::unique_ptr<Nic>> start(const Plan& plan, StatsBuilder& stats,
                                                     std::span<ShardWorker* const> shards);
 

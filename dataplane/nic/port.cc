@@ -57,9 +57,22 @@ uint16_t find_port(const std::string& devargs) {
   return id;
 }
 
-std::string mac_text(const rte_ether_addr& mac) {
-  char text[RTE_ETHER_ADDR_FMT_SIZE];
-  rte_ether_format_addr(text, sizeof text, &mac);
+// Our MAC address on the port. net_tap tells the address of the kernel's end of the wire; ours is
+// another one, as a neighbour does not answer itself.
+std::array<uint8_t, 6> own_mac(uint16_t id, std::string_view driver) {
+  rte_ether_addr address{};
+  rte_eth_macaddr_get(id, &address);
+  std::array<uint8_t, 6> mac;
+  std::copy_n(address.addr_bytes, mac.size(), mac.begin());
+  if (driver == "net_tap") mac[5] ^= 1;
+  return mac;
+}
+
+std::string mac_text(const std::array<uint8_t, 6>& mac) {
+  std::string text;
+  for (const uint8_t byte : mac) {
+    text += cat(text.empty() ? "" : ":", absl::Hex(byte, absl::kZeroPad2));
+  }
   return text;
 }
 
@@ -168,10 +181,9 @@ absl::Status Port::configure() {
       e != 0) {
     return failure("descriptors refused", e, "change penstock.ports.descriptors");
   }
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(id_, &mac);
+  mac_ = own_mac(id_, info.driver_name);
   text_ = cat(info.driver_name, is_af_xdp(spec_) ? " on " : "", plan_.str(spec_.interface),
-              ", MAC ", mac_text(mac), ", ", spec_.queues,
+              ", MAC ", mac_text(mac_), ", ", spec_.queues,
               spec_.queues == 1 ? " queue of " : " queues of ", rx_descriptors_, ", checksums by ",
               conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM ? "the NIC" : "software",
               spec_.queues > 1 ? (rss != 0 ? ", RSS" : ", no RSS") : "");
@@ -246,9 +258,7 @@ bool Port::link_up() const {
 
 packet::Responder Port::responder() const {
   packet::Responder us{};
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(id_, &mac);
-  std::copy_n(mac.addr_bytes, us.mac.size(), us.mac.begin());
+  us.mac = mac_;
   us.ipv4 = ipv4_;
   us.ipv6 = ipv6_;
   return us;

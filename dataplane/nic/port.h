@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -63,6 +64,7 @@ class Port {
   bool started_ = false;
   uint16_t rx_descriptors_ = 0;  // as the driver adjusted them
   uint16_t tx_descriptors_ = 0;
+  std::array<uint8_t, 6> mac_{};
   std::vector<rte_mempool*> pools_;  // by queue
   std::vector<int> xdp_sockets_;     // by queue; the driver's, for their statistics
   std::unique_ptr<XdpFilter> filter_;

@@ -64,7 +64,7 @@ inline PortPlan& add_port(Plan& plan, std::string_view name, std::string_view de
 // The EAL arguments as the Plan compiler writes them for a machine without hugepages.
 inline void add_eal_args(Plan& plan, const std::string& lcores) {
   const std::string prefix = cat("--file-prefix=penstock-test-", ::getpid());
-  const std::string memory = std::to_string(eal_memory_mib(plan) + 16);
+  const std::string memory = std::to_string(eal_memory_mib(plan));
   for (const std::string& arg :
        {std::string("penstock-dataplane"), "--lcores=" + lcores, std::string("--main-lcore=0"),
         prefix, std::string("--no-telemetry"), std::string("--no-pci"), std::string("--no-huge"),
