@@ -19,6 +19,7 @@
 
 // Evaluates `expr`, a StatusOr, and assigns its value to `lhs` (which may be a declaration), or
 // returns its status.
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration in parentheses is none
 #define ASSIGN_OR_RETURN(lhs, expr) \
   ASSIGN_OR_RETURN_IMPL(PENSTOCK_CONCAT(status_or_, __LINE__), lhs, expr)
 #define ASSIGN_OR_RETURN_IMPL(tmp, lhs, expr) \
@@ -26,3 +27,4 @@
   if (!tmp.ok()) [[unlikely]]                 \
     return std::move(tmp).status();           \
   lhs = *std::move(tmp)
+// NOLINTEND(bugprone-macro-parentheses)

@@ -41,6 +41,7 @@ class Merge {
   void write_gauge(const segment::Context& c, std::span<const Part> parts);
   void write_set(const segment::Context& c, std::span<const Part> parts);
   void write_samples(const segment::Context& c, std::span<const Part> parts);
+  void sort_values();
   void gather_members(const Part& part);
   [[nodiscard]] static const Samples* samples_of(const Part& part);
 
@@ -148,22 +149,35 @@ void Merge::write_set(const segment::Context& c, std::span<const Part> parts) {
   for (const Part& part : parts) gather_members(part);
   if (hashes_.empty()) return;  // none could be kept: better no point than a wrong one
   std::ranges::sort(hashes_);
-  hashes_.erase(std::ranges::unique(hashes_).begin(), hashes_.end());
+  hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
   writer_.set(c, hashes_);
 }
 
 void Merge::gather_members(const Part& part) {
   const auto shard = static_cast<size_t>(std::ranges::find(shards_, part.shard) - shards_.begin());
-  for (const auto& m :
-       std::ranges::equal_range(members_[shard], part.id, {}, &SetMembers::Member::context)) {
-    hashes_.push_back(m.hash);
-  }
+  const auto& members = members_[shard];
+  auto it = std::ranges::lower_bound(members, part.id, {}, &SetMembers::Member::context);
+  for (; it != members.end() && it->context == part.id; ++it) hashes_.push_back(it->hash);
 }
 
 // Null: only NaN and infinities were sent.
 const Samples* Merge::samples_of(const Part& part) {
   const Slot& slot = part.slot();
   return slot.samples == 0 ? nullptr : &part.shard->held().samples[slot.samples - 1];
+}
+
+// By value; equal values become one, which changes no percentile.
+void Merge::sort_values() {
+  std::ranges::sort(values_, {}, &segment::WeightedValue::value);
+  size_t last = 0;
+  for (size_t i = 1; i < values_.size(); ++i) {
+    if (values_[i].value == values_[last].value) {
+      values_[last].weight += values_[i].weight;
+    } else {
+      values_[++last] = values_[i];
+    }
+  }
+  values_.resize(std::min(values_.size(), last + 1));
 }
 
 void Merge::write_samples(const segment::Context& c, std::span<const Part> parts) {
@@ -181,7 +195,7 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   const bool histogram = parts[0].kind == Kind::kHistogram;
   if (histogram) summary.avg = summary.sum / static_cast<double>(summary.count);
   if (histogram && bins_.empty()) {
-    std::ranges::sort(values_, {}, &segment::WeightedValue::value);
+    sort_values();
     return writer_.histogram(c, summary, values_, {});
   }
   for (const auto& v : values_) bins_.push_back({sketch::key_of(v.value), v.weight});

@@ -27,7 +27,7 @@ struct NicPortState {
 // Every method belongs to the keeper's thread, which becomes EAL's main lcore.
 //
 // Life: start, StatsBuilder::publish, launch, [ports, read_losses]..., stop_receiving, the shards'
-// stop flag, join, destruction.
+// stop flag, join, read_losses, destruction.
 class Nic {
  public:
   // Starts EAL with the Plan's arguments, then every port. A port that cannot be started is logged,
@@ -36,41 +36,44 @@ class Nic {
   // one ring from each working receive queue to every shard.
   //
   // `shards` are in the Plan's order; they, `plan` and the memory of `stats` outlive the Nic. Fails
-  // only if EAL cannot start; the caller exits with code 4 then.
+  // only if EAL cannot start (the caller exits with code 4 then), or for a Plan that contradicts
+  // itself: a receive queue without an lcore, or without a shard in the inline wiring.
   static absl::StatusOr<std::unique_ptr<Nic>> start(const Plan& plan, StatsBuilder& stats,
                                                     std::span<ShardWorker* const> shards);
 
   // Closes and removes the ports, takes our XDP programs off their interfaces, and ends EAL. The
   // loops have been joined, or were never launched.
-  virtual ~Nic() = default;
+  ~Nic();
   Nic(const Nic&) = delete;
   Nic& operator=(const Nic&) = delete;
 
   // The state of each port of the Plan, in its order. Asks the drivers for their link; cheap enough
   // for once a second.
-  [[nodiscard]] virtual std::vector<NicPortState> ports() const = 0;
+  [[nodiscard]] std::vector<NicPortState> ports() const;
   // How many ports receive. 0 and no listener: exit with code 3.
-  [[nodiscard]] virtual size_t ports_up() const = 0;
+  [[nodiscard]] size_t ports_up() const;
 
   // Starts the receive loops on their lcores and returns. Inline wiring: the loop of rx[i] also
   // runs the shard with ShardPlan::rx == i, also when its port failed, and ends when `stop_shards`
-  // is set and the shard's rings are empty. `stop_shards` outlives the loops.
-  virtual void launch(const std::atomic<bool>& stop_shards) = 0;
+  // is set and the shard's rings are empty (as ShardWorker::run: set the flag, then wake the
+  // sleeper). `stop_shards` outlives the loops.
+  void launch(const std::atomic<bool>& stop_shards);
 
   // Stops taking packets and returns when everything the NICs had received is with its shard:
   // processed (inline), or processed and its buffers reclaimed (pipeline, so the shards must still
   // run). Milliseconds. An XDP port gives its UDP ports back to the kernel first.
-  virtual void stop_receiving() = 0;
+  void stop_receiving();
 
   // Waits for the loops to end; set the shards' stop flag first.
-  virtual void join() = 0;
+  void join();
 
-  // Copies what the NICs lost (rte_eth_stats) into the kLoss blocks; about once a second, and once
-  // after `join`.
-  virtual void read_losses() = 0;
+  // Copies what the NICs lost into the kLoss blocks; about once a second, and once after `join`.
+  void read_losses();
 
- protected:
-  Nic() = default;
+ private:
+  struct State;
+  explicit Nic(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace penstock

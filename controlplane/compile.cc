@@ -1,0 +1,263 @@
+#include "controlplane/compile.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sstream>
+
+#include "controlplane/cores.h"
+#include "controlplane/eal_args.h"
+#include "dataplane/base/strings.h"
+
+namespace penstock {
+namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint32_t kIntervalS = 10;
+// What a context costs besides its strings: table entry, index, two generations of accumulators.
+constexpr uint64_t kContextBytes = 160;
+constexpr uint64_t kDescriptorBytes = 32;
+constexpr uint64_t kSetMemberBytes = 16;
+constexpr uint64_t kPrometheusSeriesBytes = 512;
+// Programs, libraries, heaps and stacks of both processes.
+constexpr uint64_t kProcessBytes = 40 * kMiB;
+
+absl::Status check_ports(const Config& config, const MachineFacts& facts) {
+  if (!config.ports.empty() && !facts.root) {
+    return absl::InvalidArgumentError(
+        cat("penstock.ports: DPDK ports need root, and penstockd runs without; start it as root, "
+            "or leave out penstock.ports to receive from kernel sockets alone"));
+  }
+  for (const PortConfig& port : config.ports) {
+    const std::string where = cat("penstock.ports \"", port.name, "\"");
+    if (port.device.starts_with("net_af_xdp")) {
+      if (port.device.find("iface=") == std::string::npos) {
+        return absl::InvalidArgumentError(cat(where, ".device = \"", port.device,
+                                              "\": name the interface, such as "
+                                              "\"net_af_xdp0,iface=eth1\""));
+      }
+    } else if (port.own == PortOwner::kUdp) {
+      return absl::InvalidArgumentError(
+          cat(where,
+              ".own = \"udp\": only net_af_xdp can leave the rest of the traffic to the "
+              "kernel, and the device is \"",
+              port.device, "\"; use own: all"));
+    }
+    if (port.udp_ports.empty() && config.udp_port == 0) {
+      return absl::InvalidArgumentError(
+          cat(where, ".udp_ports: missing, and dogstatsd_port is off; name the ports to receive"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string interface_of(std::string_view device) {
+  constexpr std::string_view kKey = "iface=";
+  const size_t at = device.find(kKey);
+  if (!device.starts_with("net_af_xdp") || at == std::string_view::npos) return {};
+  const std::string_view rest = device.substr(at + kKey.size());
+  return std::string(rest.substr(0, rest.find(',')));
+}
+
+void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
+  PortPlan& out = plan.ports[plan.port_count++];
+  out.name = plan.add_text(port.name);
+  out.device = plan.add_text(port.device);
+  out.interface = plan.add_text(interface_of(port.device));
+  out.queues = port.queues;
+  out.mtu = port.mtu;
+  out.descriptors = port.descriptors;
+  const bool af_xdp = port.device.starts_with("net_af_xdp");
+  const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
+  out.xdp_filter = udp_only ? 1 : 0;
+  out.responder = udp_only ? 0 : 1;
+  for (const uint16_t udp : port.udp_ports) out.udp_ports[out.udp_port_count++] = udp;
+  if (port.udp_ports.empty()) out.udp_ports[out.udp_port_count++] = config.udp_port;
+  for (const IpAddress& address : port.addresses) out.addresses[out.address_count++] = address;
+}
+
+void fill_layout(Plan& plan, const Config& config, const CoreLayout& layout) {
+  plan.control_cpu = layout.control;
+  plan.io_cpu = layout.io;
+  plan.wiring = layout.wiring;
+  plan.idle = config.idle;
+  uint8_t port_index = 0;
+  for (const PortConfig& port : config.ports) {
+    for (uint16_t queue = 0; queue < port.queues; ++queue) {
+      plan.rx[plan.rx_count] = {port_index, queue, layout.rx[plan.rx_count]};
+      ++plan.rx_count;
+    }
+    ++port_index;
+  }
+  for (const uint16_t cpu : layout.shards) {
+    const bool inline_wiring = layout.wiring == Wiring::kInline;
+    const auto rx = static_cast<int16_t>(inline_wiring ? plan.shard_count : -1);
+    plan.shards[plan.shard_count++] = {rx, cpu};
+  }
+}
+
+void fill_limits(Plan& plan, const LimitsConfig& limits) {
+  plan.io_buffers = limits.io_buffers;
+  LimitsPlan& l = plan.limits;
+  l.contexts = limits.contexts;
+  l.context_bytes = limits.context_bytes;
+  l.memo_bytes = limits.memo_bytes;
+  l.sample_bytes = limits.sample_bytes;
+  l.set_members = limits.set_members;
+  l.carry_bytes = limits.carry_bytes;
+  l.ring_slots = limits.ring_slots;
+  l.segments_held = limits.segments_held;
+  l.segment_bytes_held = limits.segment_bytes_held;
+}
+
+void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts) {
+  DogstatsdPlan& d = plan.dogstatsd;
+  d.default_host = plan.add_text(config.hostname.empty() ? facts.hostname : config.hostname);
+  std::string prefix = config.metric_namespace;
+  if (!prefix.empty() && prefix.back() != '.') prefix += '.';  // spec 1.1
+  d.metric_namespace = plan.add_text(prefix);
+  for (const std::string& tag : config.tags) d.tags[d.tag_count++] = plan.add_text(tag);
+  for (const std::string& entry : config.namespace_exclusions) {
+    d.exclusions[d.exclusion_count++] = plan.add_text(entry);
+  }
+  d.buffer_size = config.buffer_size;
+  d.context_expiry_s = config.context_expiry_s;
+  d.counter_expiry_s = config.counter_expiry_s;
+  d.timestamps = config.timestamps ? 1 : 0;
+  d.client_origin = config.client_origin ? 1 : 0;
+}
+
+absl::Status check_text(const Config& config) {
+  size_t bytes = config.hostname.size() + config.metric_namespace.size() + 8192;
+  for (const std::string& tag : config.tags) bytes += tag.size();
+  for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
+  for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
+  if (bytes <= kPlanTextBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      cat("dogstatsd_tags, statsd_metric_namespace_blacklist and device names take ", bytes,
+          " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
+}
+
+void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uint64_t eal_bytes) {
+  const LimitsConfig& l = config.limits;
+  const uint64_t shards = layout.shards.size();
+  const uint64_t producers = layout.wiring == Wiring::kPipeline ? layout.rx.size() + 1 : 1;
+  const auto add = [&](std::string what, uint64_t bytes) {
+    if (bytes == 0) return;
+    c.budget.push_back({std::move(what), bytes});
+    c.budget_bytes += bytes;
+  };
+  add("programs and libraries, both processes", kProcessBytes);
+  add("DPDK: packet buffers and heap", eal_bytes);
+  add(cat(shards, " x contexts (", l.contexts, ") and accumulators"),
+      shards * l.contexts * kContextBytes);
+  add(cat(shards, " x context strings (context_bytes)"), shards * l.context_bytes);
+  add(cat(shards, " x line memo (memo_bytes)"), shards * l.memo_bytes);
+  add(cat(shards, " x histogram and distribution samples (sample_bytes)"), shards * l.sample_bytes);
+  add(cat(shards, " x set members (", l.set_members, ")"),
+      shards * l.set_members * kSetMemberBytes * 2);
+  add(cat(shards, " x events, checks, timestamped lines (carry_bytes)"),
+      shards * l.carry_bytes * 2);
+  add(cat(shards * producers, " x rings (", l.ring_slots, " slots)"),
+      shards * producers * l.ring_slots * kDescriptorBytes);
+  add(cat("io buffers (", l.io_buffers, ")"), uint64_t{l.io_buffers} * (config.buffer_size + 1024));
+  add("Segments held, shared by both processes (segment_bytes_held)", l.segment_bytes_held);
+  if (config.prometheus) {
+    add(cat("prometheus series (", config.prometheus->max_series, ")"),
+        config.prometheus->max_series * kPrometheusSeriesBytes);
+  }
+}
+
+absl::Status check_memory(const Compiled& c, uint64_t limit) {
+  if (limit == 0 || c.budget_bytes <= limit) return absl::OkStatus();
+  const auto largest = std::ranges::max_element(c.budget, {}, &BudgetLine::bytes);
+  return absl::InvalidArgumentError(cat("penstock.limits.memory_limit = ", limit / kMiB,
+                                        " MiB: the bounds add up to ", c.budget_bytes / kMiB,
+                                        " MiB; lower the limits, the largest is \"", largest->what,
+                                        "\", ", largest->bytes / kMiB, " MiB"));
+}
+
+// The first CPU numbers of the process's affinity.
+std::vector<uint16_t> usable_cpus() {
+  cpu_set_t set;
+  std::vector<uint16_t> cpus;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(static_cast<uint16_t>(cpu));
+  }
+  return cpus;
+}
+
+}  // namespace
+
+MachineFacts read_machine_facts() {
+  MachineFacts facts;
+  facts.cpus = usable_cpus();
+  facts.root = ::geteuid() == 0;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string line; std::getline(meminfo, line);) {
+    std::istringstream words(line);
+    std::string key;
+    uint64_t value = 0;
+    if (!(words >> key >> value)) continue;
+    if (key == "Hugepagesize:") facts.hugepage_kb = value;
+    if (key == "HugePages_Free:") facts.hugepages_free = value;
+  }
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) == 0) facts.hostname = name.data();
+  return facts;
+}
+
+std::vector<ListenerSpec> configured_listeners(const Config& config) {
+  std::vector<ListenerSpec> specs;
+  if (!config.use_dogstatsd) return specs;
+  if (!config.socket_path.empty()) {
+    specs.push_back(
+        {"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds});
+  }
+  if (config.udp_port_random || config.udp_port != 0) {
+    const std::string host = config.non_local_traffic ? "::" : config.bind_host;
+    const uint16_t port = config.udp_port_random ? 0 : config.udp_port;
+    specs.push_back({"udp", ListenAddress{host, port}.text(), ListenerKind::kUdp, config.eol_udp});
+  }
+  return specs;
+}
+
+absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts,
+                                 std::span<const ListenerSpec> listeners) {
+  RETURN_IF_ERROR(check_ports(config, facts));
+  RETURN_IF_ERROR(check_text(config));
+  Compiled c;
+  ASSIGN_OR_RETURN(const CoreLayout layout, lay_out_cores(config, facts, c.notes));
+  c.plan = make_plan();
+  Plan& plan = *c.plan;
+  for (const PortConfig& port : config.ports) fill_port(plan, config, port);
+  fill_layout(plan, config, layout);
+  fill_limits(plan, config.limits);
+  uint64_t eal_bytes = 0;
+  if (!config.ports.empty()) {
+    ASSIGN_OR_RETURN(const EalPlan eal, plan_eal(config, facts, plan, c.notes));
+    plan.use_eal = 1;
+    for (const std::string& arg : eal.args) {
+      plan.eal_args[plan.eal_arg_count++] = plan.add_text(arg);
+    }
+    eal_bytes = eal.memory_bytes;
+  }
+  for (const ListenerSpec& spec : listeners) {
+    plan.listeners[plan.listener_count++] = {plan.add_text(spec.name), plan.add_text(spec.address),
+                                             spec.kind,
+                                             static_cast<uint8_t>(spec.eol_required ? 1 : 0)};
+  }
+  fill_dogstatsd(plan, config, facts);
+  plan.interval_s = kIntervalS;
+  plan.log_level = plan.add_text(config.log_level);
+  finish_plan(plan);
+  add_budget(c, config, layout, eal_bytes);
+  RETURN_IF_ERROR(check_memory(c, config.limits.memory_limit));
+  return c;
+}
+
+}  // namespace penstock

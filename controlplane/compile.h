@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "controlplane/config.h"
+#include "dataplane/api/plan.h"
+#include "dataplane/base/status.h"
+
+namespace penstock {
+
+// What the compiler must know of the machine. A running data plane keeps part of it for itself (its
+// hugepages are no longer free), so the facts of the first start are kept in the state file: with
+// them the same configuration gives the same Plan.
+struct MachineFacts {
+  std::vector<uint16_t> cpus;  // this process may use, ascending
+  uint64_t hugepage_kb = 0;    // default size; 0: the kernel has none
+  uint64_t hugepages_free = 0;
+  bool root = false;
+  std::string hostname;
+};
+MachineFacts read_machine_facts();
+
+// A kernel socket the configuration asks for.
+struct ListenerSpec {
+  std::string name;     // spec 2.8
+  std::string address;  // "127.0.0.1:8125", or the path
+  ListenerKind kind = ListenerKind::kUdp;
+  bool eol_required = false;
+  bool operator==(const ListenerSpec&) const = default;
+};
+
+// The listeners in their order of start (spec 1.2); empty when DogStatsD is off.
+std::vector<ListenerSpec> configured_listeners(const Config& config);
+
+// One line of the memory budget: what both processes use at most, with every bound reached.
+struct BudgetLine {
+  std::string what;
+  uint64_t bytes;
+};
+
+struct Compiled {
+  std::unique_ptr<Plan> plan;
+  std::vector<BudgetLine> budget;
+  uint64_t budget_bytes = 0;
+  std::vector<std::string> notes;  // choices a person may want to know of
+};
+
+// Turns the configuration into a Plan for this machine, with exactly the given listeners. Pure:
+// equal input, equal Plan. INVALID_ARGUMENT or FAILED_PRECONDITION name the key, its value and the
+// remedy, one line for each thing wrong.
+absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts,
+                                 std::span<const ListenerSpec> listeners);
+
+// The layout of cores and the budget, for people (`penstockd --check`), and the whole Plan
+// (`--print-plan`).
+std::string describe(const Compiled& compiled);
+std::string print_plan(const Plan& plan);
+
+}  // namespace penstock

@@ -1,0 +1,86 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "controlplane/compile.h"
+#include "dataplane/base/strings.h"
+
+namespace penstock {
+namespace {
+
+std::string mib(uint64_t bytes) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%9.1f MiB", static_cast<double>(bytes) / 1048576.0);
+  return text.data();
+}
+
+std::string cores(const Plan& p) {
+  std::string text = cat("  control  cpu ", p.control_cpu, "\n  io       cpu ", p.io_cpu, "\n");
+  for (size_t i = 0; i < p.rx_count; ++i) {
+    const RxPlan& rx = p.rx[i];
+    text += cat("  rx ", i, "     cpu ", rx.cpu, "  ", p.str(p.ports[rx.port].name), "/", rx.queue,
+                "\n");
+  }
+  for (size_t i = 0; i < p.shard_count; ++i) {
+    const ShardPlan& shard = p.shards[i];
+    text += cat("  shard ", i, "  cpu ", shard.cpu,
+                shard.rx >= 0 ? cat("  run by rx ", shard.rx) : std::string(), "\n");
+  }
+  return text;
+}
+
+std::string ports(const Plan& p) {
+  std::string text;
+  for (size_t i = 0; i < p.port_count; ++i) {
+    const PortPlan& port = p.ports[i];
+    text += cat("port ", p.str(port.name), ": ", p.str(port.device), ", ", port.queues,
+                " queues of ", port.descriptors, ", mtu ", port.mtu,
+                port.xdp_filter != 0 ? ", takes only udp"
+                                     : ", takes the whole port, answers ARP, NDP, echo");
+    for (size_t u = 0; u < port.udp_port_count; ++u)
+      text += cat(u == 0 ? " " : ",", port.udp_ports[u]);
+    text += "\n";
+  }
+  for (size_t i = 0; i < p.listener_count; ++i) {
+    text += cat("listener ", p.str(p.listeners[i].name), ": ", p.str(p.listeners[i].address), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const Compiled& compiled) {
+  const Plan& p = *compiled.plan;
+  std::string text = cat("cores (", p.wiring == Wiring::kInline ? "inline" : "pipeline", "):\n",
+                         cores(p), ports(p), "memory with every bound reached:\n");
+  for (const BudgetLine& line : compiled.budget)
+    text += cat("  ", mib(line.bytes), "  ", line.what, "\n");
+  text += cat("  ", mib(compiled.budget_bytes), "  in all\n");
+  for (const std::string& note : compiled.notes) text += cat("note: ", note, "\n");
+  return text;
+}
+
+std::string print_plan(const Plan& p) {
+  std::string text = cat("plan ", absl::Hex(p.hash, absl::kZeroPad16), "\nwiring ",
+                         p.wiring == Wiring::kInline ? "inline" : "pipeline", ", idle ",
+                         p.idle == IdleMode::kBusy ? "busy" : "adaptive", ", interval ",
+                         p.interval_s, " s\n", cores(p), ports(p), "eal");
+  for (size_t i = 0; i < p.eal_arg_count; ++i) text += cat(" ", p.str(p.eal_args[i]));
+  const LimitsPlan& l = p.limits;
+  text += cat(p.use_eal != 0 ? "" : " not started", "\nlimits contexts ", l.contexts,
+              " context_bytes ", l.context_bytes, " memo_bytes ", l.memo_bytes, " sample_bytes ",
+              l.sample_bytes, " set_members ", l.set_members);
+  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " io_buffers ",
+              p.io_buffers, " segments_held ", l.segments_held, " segment_bytes_held ",
+              l.segment_bytes_held, "\n");
+  const DogstatsdPlan& d = p.dogstatsd;
+  text += cat("dogstatsd host \"", p.str(d.default_host), "\" namespace \"",
+              p.str(d.metric_namespace), "\" buffer_size ", d.buffer_size, " context_expiry_s ",
+              d.context_expiry_s, " counter_expiry_s ", d.counter_expiry_s, " timestamps ",
+              int{d.timestamps}, " client_origin ", int{d.client_origin}, "\ntags");
+  for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
+  text += "\nnamespace exclusions";
+  for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));
+  return text + "\n";
+}
+
+}  // namespace penstock

@@ -1,0 +1,195 @@
+#include "dataplane/api/segment_merge.h"
+
+#include <algorithm>
+#include <compare>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "dataplane/api/sketch_key.h"
+
+namespace penstock::segment {
+namespace {
+
+struct Key {
+  std::string_view name, host;  // into the Segments
+  std::vector<std::string_view> tags;
+
+  [[nodiscard]] Context context() const { return {name, host, tags}; }
+};
+
+// The contexts of one kind, in the order of their first row.
+template <class State>
+class Table {
+ public:
+  // The state of a context, and whether it is new.
+  std::pair<State*, bool> at(const Context& c) {
+    id_.clear();
+    append(c.name);
+    append(c.host);
+    for (const std::string_view tag : c.tags) append(tag);
+    const auto [it, added] = index_.try_emplace(id_, rows_.size());
+    if (added) {
+      rows_.emplace_back(Key{c.name, c.host, {c.tags.begin(), c.tags.end()}}, State{});
+    }
+    return {&rows_[it->second].second, added};
+  }
+
+  [[nodiscard]] const std::vector<std::pair<Key, State>>& rows() const { return rows_; }
+
+ private:
+  // With its length, so that no two contexts run into one.
+  void append(std::string_view s) {
+    const uint64_t size = s.size();
+    id_.append(reinterpret_cast<const char*>(&size), sizeof size);
+    id_.append(s);
+  }
+
+  std::string id_;
+  std::unordered_map<std::string, size_t> index_;
+  std::vector<std::pair<Key, State>> rows_;
+};
+
+struct Gauge {
+  double value;
+  int64_t time_ms;
+  uint32_t shard;
+};
+struct Sketch {
+  Summary summary;
+  std::vector<WeightedValue> values;
+  std::vector<Bin> bins;
+};
+
+void add(Summary& to, const Summary& from) {
+  if (from.count == 0) return;
+  if (to.count == 0) {
+    to = from;
+    return;
+  }
+  to.count += from.count;
+  to.sum += from.sum;
+  to.min = std::min(to.min, from.min);
+  to.max = std::max(to.max, from.max);
+  to.avg += (from.avg - to.avg) * static_cast<double>(from.count) / static_cast<double>(to.count);
+}
+
+void add(std::vector<WeightedValue>& to, std::span<const WeightedValue> from) {
+  to.insert(to.end(), from.begin(), from.end());
+  // A total order, whatever the Segment holds.
+  std::ranges::sort(to, [](const WeightedValue& a, const WeightedValue& b) {
+    return std::is_lt(std::strong_order(a.value, b.value));
+  });
+  size_t n = 0;
+  for (const WeightedValue v : to) {
+    if (n > 0 && std::is_eq(std::strong_order(to[n - 1].value, v.value))) {
+      to[n - 1].weight += v.weight;
+    } else {
+      to[n++] = v;
+    }
+  }
+  to.resize(n);
+}
+
+void add(std::vector<Bin>& to, std::span<const Bin> from) {
+  to.insert(to.end(), from.begin(), from.end());
+  std::ranges::sort(to, {}, &Bin::key);
+  size_t n = 0;
+  for (const Bin b : to) {
+    if (n > 0 && to[n - 1].key == b.key) {
+      to[n - 1].count += b.count;
+    } else {
+      to[n++] = b;
+    }
+  }
+  to.resize(n);
+  if (n <= kSketchBinsMax) return;
+  const size_t surplus = n - kSketchBinsMax;
+  for (size_t i = 0; i < surplus; ++i) to[surplus].count += to[i].count;
+  to.erase(to.begin(), to.begin() + static_cast<ptrdiff_t>(surplus));
+}
+
+void add_values_as_bins(std::vector<Bin>& to, std::span<const WeightedValue> values) {
+  std::vector<Bin> bins;
+  bins.reserve(values.size());
+  for (const WeightedValue& v : values) bins.push_back({sketch_key(v.value), v.weight});
+  add(to, bins);
+}
+
+class Merger : public Reader::Visitor {
+ public:
+  explicit Merger(Writer& out) : out_(out) {}
+
+  void counter(const Context& c, double sum) override { *counters_.at(c).first += sum; }
+
+  void gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) override {
+    const auto [state, added] = gauges_.at(c);
+    if (added || std::tie(time_ms, shard) >= std::tie(state->time_ms, state->shard)) {
+      *state = {value, time_ms, shard};
+    }
+  }
+
+  void set(const Context& c, std::span<const uint64_t> members) override {
+    std::vector<uint64_t>& all = *sets_.at(c).first;
+    all.insert(all.end(), members.begin(), members.end());
+    std::ranges::sort(all);
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+  }
+
+  void histogram(const Context& c, const Summary& s, std::span<const WeightedValue> values,
+                 std::span<const Bin> bins) override {
+    Sketch& state = *histograms_.at(c).first;
+    add(state.summary, s);
+    if (state.bins.empty() && bins.empty()) {
+      add(state.values, values);
+      return;
+    }
+    add_values_as_bins(state.bins, state.values);
+    state.values.clear();
+    add_values_as_bins(state.bins, values);
+    add(state.bins, bins);
+  }
+
+  void distribution(const Context& c, const Summary& s, std::span<const Bin> bins) override {
+    Sketch& state = *distributions_.at(c).first;
+    add(state.summary, s);
+    add(state.bins, bins);
+  }
+
+  void timestamped(Kind kind, const Context& c, int64_t timestamp, double value) override {
+    out_.timestamped(kind, c, timestamp, value);
+  }
+  void event(const Event& e) override { out_.event(e); }
+  void service_check(const ServiceCheck& c) override { out_.service_check(c); }
+
+  void finish() {
+    for (const auto& [key, sum] : counters_.rows()) out_.counter(key.context(), sum);
+    for (const auto& [key, g] : gauges_.rows()) {
+      out_.gauge(key.context(), g.value, g.time_ms, g.shard);
+    }
+    for (const auto& [key, members] : sets_.rows()) out_.set(key.context(), members);
+    for (const auto& [key, h] : histograms_.rows()) {
+      out_.histogram(key.context(), h.summary, h.values, h.bins);
+    }
+    for (const auto& [key, d] : distributions_.rows()) {
+      out_.distribution(key.context(), d.summary, d.bins);
+    }
+  }
+
+ private:
+  Writer& out_;
+  Table<double> counters_;
+  Table<Gauge> gauges_;
+  Table<std::vector<uint64_t>> sets_;
+  Table<Sketch> histograms_, distributions_;
+};
+
+}  // namespace
+
+void merge(std::span<const Reader> segments, Writer& out) {
+  Merger merger(out);
+  for (const Reader& segment : segments) segment.visit(merger);
+  merger.finish();
+}
+
+}  // namespace penstock::segment

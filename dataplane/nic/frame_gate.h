@@ -1,0 +1,50 @@
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/core/packet.h"
+#include "dataplane/nic/rx_queue.h"
+#include "dataplane/nic/tally.h"
+#include "parsers/packet/decode.h"
+
+namespace penstock {
+
+// Decides on each received frame: a datagram for a shard, or which counter it ends in. Offload
+// flags are trusted: GOOD checksums are not computed again, BAD ones are refused, unknown ones
+// (every virtual driver) are verified here. One per receive loop.
+class FrameGate {
+ public:
+  enum class Fate : uint8_t {
+    kDispatch,  // `packet` is filled in, its owner is the mbuf
+    kRefuse,    // counted; free the mbuf
+    kAnswer,    // counted as not_ours; the responder may have something to say to it
+  };
+
+  explicit FrameGate(const RxQueue& queue) : queue_(queue) {}
+
+  // Counts the frame in exactly one of the identity's buckets, except `dispatched` and `ring_full`,
+  // which whoever takes the packet counts.
+  Fate inspect(const rte_mbuf& frame, uint32_t time_ms, Packet& packet, Tally& tally) const;
+
+ private:
+  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t time_ms, Packet& packet,
+             Tally& tally) const;
+  [[nodiscard]] bool is_ours(const packet::Decoded& d) const;
+
+  const RxQueue queue_;
+};
+
+// Spreads a flow hash over all 32 bits, so that the shard choice (its high bits) does not depend on
+// the bits by which the NIC chose the queue.
+inline uint32_t remix(uint32_t h) {
+  h ^= h >> 16;
+  h *= 0x85ebca6b;
+  h ^= h >> 13;
+  h *= 0xc2b2ae35;
+  return h ^ h >> 16;
+}
+
+}  // namespace penstock

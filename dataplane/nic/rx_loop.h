@@ -1,0 +1,55 @@
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <span>
+
+#include "dataplane/api/port_memory.h"
+#include "dataplane/core/packet.h"
+#include "dataplane/nic/frame_gate.h"
+#include "dataplane/nic/reply_sender.h"
+#include "dataplane/nic/rx_queue.h"
+#include "dataplane/nic/rx_sink.h"
+
+namespace penstock {
+
+// How the keeper and the receive loops stop. `stop_receiving` and `stop_shards` are written by the
+// keeper; each loop adds itself to `drained` once the NIC's packets are with their shards.
+struct RxStop {
+  const std::atomic<bool>& stop_receiving;
+  const std::atomic<bool>& stop_shards;
+  std::atomic<size_t>& drained;
+};
+
+// One receive queue on its lcore. `Sink` is InlineSink or PipelineSink.
+template <class Sink>
+class RxLoop {
+ public:
+  RxLoop(const RxQueue& queue, IdleMode idle, Sink sink);
+
+  // The lcore's thread, until stopped: receives, drains the NIC, and in the inline wiring goes on
+  // as the shard's thread.
+  void run(const RxStop& stop);
+
+  // One pass: other work, then at most kRxBurst frames. Returns packets and frames handled.
+  size_t pass();
+
+ private:
+  size_t receive(Now now);
+  void burst(std::span<rte_mbuf* const> frames, Now now);
+  void drain();
+
+  RxQueue queue_;
+  IdleMode idle_;
+  Sink sink_;
+  FrameGate gate_;
+  std::optional<ReplySender> replies_;
+};
+
+extern template class RxLoop<InlineSink>;
+extern template class RxLoop<PipelineSink>;
+
+}  // namespace penstock

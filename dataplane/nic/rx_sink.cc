@@ -1,0 +1,98 @@
+#include "dataplane/nic/rx_sink.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+namespace penstock {
+namespace {
+
+// Frees the mbufs of packets by the bulk: one visit to the pool's cache instead of one each.
+class MbufBin {
+ public:
+  ~MbufBin() { flush(); }
+  void add(uint64_t owner) {
+    mbufs_[count_++] = reinterpret_cast<rte_mbuf*>(owner);
+    if (count_ == mbufs_.size()) flush();
+  }
+
+ private:
+  void flush() {
+    rte_pktmbuf_free_bulk(mbufs_.data(), count_);
+    count_ = 0;
+  }
+  std::array<rte_mbuf*, 64> mbufs_;
+  unsigned count_ = 0;
+};
+
+}  // namespace
+
+void InlineSink::dispatch(std::span<const Packet> packets, Now now, Tally& tally) {
+  for (const Packet& p : packets) tally.received_bytes += p.len;
+  tally.dispatched += static_cast<uint32_t>(packets.size());
+  worker_.shard().process(packets, now);
+  MbufBin bin;
+  for (const Packet& p : packets) bin.add(p.owner);
+}
+
+void InlineSink::sleep(std::chrono::microseconds limit) {
+  Sleeper& sleeper = worker_.sleeper();
+  sleeper.prepare();
+  if (worker_.has_work()) {
+    sleeper.cancel();
+  } else {
+    sleeper.wait(limit);
+  }
+}
+
+PipelineSink::PipelineSink(std::span<const Target> targets) {
+  for (const Target& t : targets) gathers_.emplace_back().target = t;
+}
+
+void PipelineSink::reclaim(PacketRing& ring) {
+  MbufBin bin;
+  ring.reclaim([&](uint64_t owner) { bin.add(owner); });
+}
+
+size_t PipelineSink::poll(Now /*now*/) {
+  for (Gather& g : gathers_) reclaim(*g.target.ring);
+  return 0;
+}
+
+void PipelineSink::dispatch(std::span<const Packet> packets, Now /*now*/, Tally& tally) {
+  for (const Packet& p : packets) {
+    Gather& g = gathers_[uint64_t{p.flow} * gathers_.size() >> 32];
+    g.packets[g.count++] = p;
+  }
+  for (Gather& g : gathers_) {
+    if (g.count != 0) push(g, tally);
+  }
+}
+
+void PipelineSink::push(Gather& g, Tally& tally) {
+  reclaim(*g.target.ring);
+  const std::span<const Packet> packets(g.packets.data(), g.count);
+  const size_t fit = g.target.ring->push(packets);
+  if (fit != 0) g.target.worker->sleeper().wake();
+  for (const Packet& p : packets.first(fit)) tally.received_bytes += p.len;
+  tally.dispatched += static_cast<uint32_t>(fit);
+  tally.ring_full += static_cast<uint32_t>(packets.size() - fit);
+  MbufBin bin;
+  for (const Packet& p : packets.subspan(fit)) bin.add(p.owner);
+  g.count = 0;
+}
+
+void PipelineSink::sleep(std::chrono::microseconds limit) { std::this_thread::sleep_for(limit); }
+
+bool PipelineSink::settling() {
+  size_t out = 0;
+  for (Gather& g : gathers_) {
+    reclaim(*g.target.ring);
+    out += g.target.ring->in_flight();
+  }
+  return out != 0;
+}
+
+}  // namespace penstock

@@ -1,0 +1,206 @@
+#include "dataplane/core/sealer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/shard_harness.h"
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+TEST(Sealer, MergesShardsByIdentityAndKind) {
+  Bench bench(test_plan(), 3);
+  bench.send("a:1|c|#x,y\ng:1|g\ns:a|s\ns:b|s\nh:3:1|h\nd:1|d\nonly0:1|c", 0);
+  bench.now.unix_ms += 5;
+  bench.send("a:2|c|#y,x\ng:3|g\ns:b|s\ns:c|s\nh:2|h|@0.5\nd:2:42|d", 2);
+  bench.now.unix_ms -= 3;
+  bench.send("a:4|c|#y,x\ng:2|g", 1);
+  EXPECT_THAT(bench.seal(),
+              UnorderedElementsAre(
+                  "counter a[h]#x,y 7", "counter only0[h]# 1", "gauge g[h]# 3", "set s[h]# 3",
+                  "histogram h[h]# cnt=4 sum=8 min=1 max=3 avg=2 values 1*1 2*2 3*1",
+                  "distribution d[h]# cnt=3 sum=45 min=1 max=42 avg=15 bins 1338:1 1383:1 1579:1"));
+  bench.check_ledger(true);
+}
+
+TEST(Sealer, TakesTheGaugeOfTheHigherShardAtEqualTimes) {
+  Bench bench(test_plan(), 2);
+  bench.send("g:1|g", 1);
+  bench.send("g:2|g", 0);
+  EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 1"));
+}
+
+TEST(Sealer, FillsAZeroOnlyWhereNoShardHasSamples) {
+  Bench bench(test_plan(), 2);
+  bench.send("a:1|c", 0);
+  bench.send("a:1|c", 1);
+  bench.seal(kBucket);
+  bench.send("a:5|c", 1);
+  EXPECT_THAT(bench.seal(kBucket + 10), ElementsAre("counter a[h]# 5"));
+  EXPECT_THAT(bench.seal(kBucket + 20), ElementsAre("counter a[h]# 0"));
+}
+
+TEST(Sealer, FoldsManyValuesIntoBins) {
+  Bench bench;
+  std::string text;
+  for (int i = 1; i <= 10'000; ++i) {
+    absl::StrAppend(&text, "h:", i, "|h\nd:", i, "|d\n");
+    if (i % 500 == 0) bench.send(std::exchange(text, {}));
+  }
+  const auto rows = bench.seal();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_THAT(rows[0], testing::StartsWith(
+                           "distribution d[h]# cnt=10000 sum=50005000 min=1 max=10000 avg=5000.5"));
+  EXPECT_THAT(rows[1], testing::StartsWith(
+                           "histogram h[h]# cnt=10000 sum=50005000 min=1 max=10000 avg=5000.5"));
+  // The same bins, whenever they were made.
+  EXPECT_EQ(rows[0].substr(rows[0].find("bins")), rows[1].substr(rows[1].find("bins")));
+}
+
+TEST(Sealer, NumbersSegmentsWithoutGapsAndSkipsEmptyOnes) {
+  Bench bench;
+  EXPECT_THAT(bench.seal_bytes(), IsEmpty());
+  for (uint64_t sequence : {1u, 2u}) {
+    bench.send("g:1:2|g");
+    const auto bytes = bench.seal_bytes(kBucket + 10);
+    const auto reader = segment::Reader::open(bytes);
+    ASSERT_TRUE(reader.ok());
+    EXPECT_EQ(reader->meta().sequence, sequence);
+    EXPECT_EQ(reader->meta().instance, 42u);
+    EXPECT_EQ(reader->meta().bucket_start, kBucket + 10);
+    EXPECT_EQ(reader->meta().interval_s, 10u);
+    EXPECT_EQ(reader->meta().samples, 2u);
+    EXPECT_EQ(bench.sealer->sequence(), sequence);
+    EXPECT_EQ(bench.sealer->rows(), 1u);
+    EXPECT_EQ(bench.sealer->samples(), 2u);
+    EXPECT_THAT(bench.seal_bytes(), IsEmpty());
+  }
+  EXPECT_EQ(bench.keeper.segments_sealed.get(), 2u);
+  EXPECT_EQ(bench.keeper.points_sealed.get(), 2u);
+}
+
+TEST(Sealer, LetsALateShardJoinTheNextSegment) {
+  Bench bench(test_plan(), 2);
+  bench.send("a:1|c", 0);
+  bench.send("a:10|c\nb:1|g", 1);
+  bench.sealer->begin();
+  bench.shards[0]->poll_epoch(bench.now);
+  EXPECT_FALSE(bench.sealer->ready());
+  EXPECT_THAT(rows_of(bench.sealer->seal(kBucket)), ElementsAre("counter a[h]# 1"));
+  EXPECT_EQ(bench.keeper.late_shards.get(), 1u);
+
+  bench.settle();  // the late one flips now
+  bench.send("a:100|c", 1);
+  bench.send("a:2|c", 0);
+  EXPECT_THAT(bench.seal(kBucket + 10), ElementsAre("counter a[h]# 12", "gauge b[h]# 1"));
+  EXPECT_THAT(bench.seal(kBucket + 20), ElementsAre("counter a[h]# 100"));
+  EXPECT_EQ(bench.keeper.late_shards.get(), 1u);
+  bench.check_ledger(true);
+}
+
+TEST(Sealer, SealsTheRestAtAStop) {
+  Bench bench(test_plan(), 2);
+  bench.send("a:1|c", 0);
+  bench.send("a:10|c", 1);
+  const auto segments = bench.sealer->seal_rest(kBucket, bench.now);
+  ASSERT_EQ(segments.size(), 1u);
+  EXPECT_THAT(rows_of(segments[0]), ElementsAre("counter a[h]# 11"));
+  bench.check_ledger(true);
+}
+
+TEST(Sealer, SealsTheRestOfALateShardToo) {
+  Bench bench(test_plan(), 2);
+  bench.send("a:1|c", 0);
+  bench.send("a:10|c", 1);
+  bench.sealer->begin();
+  bench.shards[0]->poll_epoch(bench.now);
+  bench.sealer->seal(kBucket);
+  bench.shards[1]->poll_epoch(bench.now);
+  bench.send("a:100|c", 1);
+  bench.send("b:1|g", 0);
+  const auto segments = bench.sealer->seal_rest(kBucket + 10, bench.now);
+  ASSERT_EQ(segments.size(), 2u);
+  EXPECT_THAT(rows_of(segments[0]), ElementsAre("counter a[h]# 10", "gauge b[h]# 1"));
+  EXPECT_THAT(rows_of(segments[1]), ElementsAre("counter a[h]# 100"));
+  bench.check_ledger(true);
+}
+
+TEST(Sealer, LeavesNothingToSealAfterTheRest) {
+  Bench bench;
+  EXPECT_THAT(bench.sealer->seal_rest(kBucket, bench.now), IsEmpty());
+}
+
+// Adds up one counter and looks at nothing else.
+struct CounterSum : segment::Reader::Visitor {
+  double sum = 0;
+  void add(std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;
+    const auto reader = segment::Reader::open(bytes);
+    ASSERT_TRUE(reader.ok());
+    reader->visit(*this);
+  }
+  void counter(const segment::Context& c, double value) override {
+    if (c.name == "a") sum += value;
+  }
+  void gauge(const segment::Context&, double, int64_t, uint32_t) override {}
+  void set(const segment::Context&, std::span<const uint64_t>) override {}
+  void histogram(const segment::Context&, const segment::Summary&,
+                 std::span<const segment::WeightedValue>, std::span<const segment::Bin>) override {}
+  void distribution(const segment::Context&, const segment::Summary&,
+                    std::span<const segment::Bin>) override {}
+  void timestamped(segment::Kind, const segment::Context&, int64_t, double) override {}
+  void event(const segment::Event&) override {}
+  void service_check(const segment::ServiceCheck&) override {}
+};
+
+// Keeper and shards on threads of their own: every sample arrives, in some Segment, once. Under
+// ThreadSanitizer this is the test of the epochs.
+TEST(Sealer, LosesNothingBetweenThreads) {
+  auto plan = test_plan();
+  plan->dogstatsd.context_expiry_s = 0;  // contexts come and go
+  plan->dogstatsd.counter_expiry_s = 0;
+  plan->limits.carry_bytes = 1 << 14;
+  constexpr uint64_t kSegments = 30;
+  Bench bench(std::move(plan), 2);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] {
+      Now now = bench.now;
+      for (int n = 0; !stop; ++n) {
+        now.unix_ms += 1;
+        const TestPacket packet(absl::StrCat("a:1|c\nb", n % 300, ":1|c\ns:", n,
+                                             "|s\nh:1:2|h\nd:3|d\nt:1|c|T5\ng", n / 100, ":1|g"));
+        bench.shards[i]->process({&packet.packet(), 1}, now);
+        bench.shards[i]->poll_epoch(now);
+      }
+    });
+  }
+  CounterSum counted;
+  int64_t start = kBucket;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (bench.keeper.segments_sealed.get() < kSegments &&
+         std::chrono::steady_clock::now() < deadline) {
+    bench.sealer->begin();
+    for (int i = 0; i < 1000 && !bench.sealer->ready(); ++i) std::this_thread::yield();
+    counted.add(bench.sealer->seal(start += 10));
+  }
+  stop = true;
+  for (std::thread& t : threads) t.join();
+  for (const auto& bytes : bench.sealer->seal_rest(start + 10, bench.now)) counted.add(bytes);
+  EXPECT_GE(bench.keeper.segments_sealed.get(), kSegments);
+  EXPECT_EQ(counted.sum, static_cast<double>(bench.sum(&ShardStats::packets)));
+  bench.check_ledger(true);
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,248 @@
+// The shard's tables, each alone: line memo, contexts, set members, samples, sketch.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+#include "dataplane/core/context_key.h"
+#include "dataplane/core/context_table.h"
+#include "dataplane/core/line_memo.h"
+#include "dataplane/core/sample_store.h"
+#include "dataplane/core/set_members.h"
+#include "dataplane/core/sketch.h"
+
+namespace penstock {
+namespace {
+
+using segment::Kind;
+
+TEST(LineMemo, FindsExactlyWhatWasPutIn) {
+  LineMemo memo(1 << 20, 7);
+  const auto put = [&](uint32_t origin, std::string_view name, std::string_view suffix,
+                       uint32_t id) {
+    LineTarget target{};
+    target.id = id;
+    memo.insert(memo.hash(origin, name, suffix), origin, name, suffix, target);
+  };
+  const auto get = [&](uint32_t origin, std::string_view name, std::string_view suffix) {
+    const auto* e = memo.find(memo.hash(origin, name, suffix), origin, name, suffix);
+    return e == nullptr ? -1 : static_cast<int>(e->target.id);
+  };
+  put(0, "a", "|c", 1);
+  put(1, "a", "|c", 2);
+  put(0, "a|", "c", 3);
+  put(0, "b", "|c|#x", 4);
+  EXPECT_EQ(get(0, "a", "|c"), 1);
+  EXPECT_EQ(get(1, "a", "|c"), 2);
+  EXPECT_EQ(get(0, "a|", "c"), 3);
+  EXPECT_EQ(get(0, "b", "|c|#x"), 4);
+  EXPECT_EQ(get(0, "b", "|c|#y"), -1);
+  EXPECT_EQ(get(2, "a", "|c"), -1);
+}
+
+// Many times its size goes through it; what is left is right, and nearly the newest.
+TEST(LineMemo, EvictsTheOldestAndCountsThem) {
+  LineMemo memo(1 << 16, 7);
+  std::mt19937 random(1);
+  std::map<std::string, uint32_t> all;
+  std::vector<std::string> order;
+  uint64_t evicted = 0;
+  for (uint32_t i = 0; i < 20'000; ++i) {
+    const std::string name = std::to_string(i) + std::string(random() % 200, 'x');
+    LineTarget target{};
+    target.id = i;
+    evicted += memo.insert(memo.hash(0, name, "|c"), 0, name, "|c", target);
+    all[name] = i;
+    order.push_back(name);
+  }
+  uint64_t kept = 0;
+  size_t newest_run = 0;
+  bool run = true;
+  for (auto it = order.rbegin(); it != order.rend(); ++it) {
+    const auto* e = memo.find(memo.hash(0, *it, "|c"), 0, *it, "|c");
+    run = run && e != nullptr;
+    newest_run += run ? 1 : 0;
+    if (e == nullptr) continue;
+    ++kept;
+    EXPECT_EQ(e->target.id, all[*it]);
+  }
+  EXPECT_EQ(evicted + kept, 20'000u);
+  EXPECT_GT(newest_run, 100u);
+}
+
+TEST(LineMemo, LeavesHugeLinesOut) {
+  LineMemo memo(1 << 16, 7);
+  const std::string name(20'000, 'x');
+  EXPECT_EQ(memo.insert(memo.hash(0, name, "|c"), 0, name, "|c", {}), 0u);
+  EXPECT_EQ(memo.find(memo.hash(0, name, "|c"), 0, name, "|c"), nullptr);
+}
+
+TEST(ContextKey, ReadsBackWhatItWrote) {
+  const std::string big(70'000, 'b');
+  const std::vector<std::string_view> tags = {"", "a:b", big};
+  std::string key(200'000, '\0');
+  key.resize(encode_key("name", "host", tags, key.data()));
+  KeyReader reader;
+  const segment::Context c = reader.read(key);
+  EXPECT_EQ(c.name, "name");
+  EXPECT_EQ(c.host, "host");
+  EXPECT_TRUE(std::ranges::equal(c.tags, tags));
+}
+
+TEST(KeyArena, GivesBackWhatWasFreed) {
+  for (size_t size : {1, 16, 17, 31, 32, 33, 100, 1000, 4096}) {
+    const std::string key(size, 'k');
+    std::vector<KeyArena::Place> places;
+    KeyArena one(8192);
+    KeyArena::Place place{};
+    while (one.allocate(key, place)) {
+      places.push_back(place);
+      ASSERT_EQ(std::string_view(one.at(place.offset), size), key);
+    }
+    EXPECT_GE(places.size(), 8192 / (size + size / 4 + 16)) << size;
+    for (const auto& p : places) one.free(p);
+    for (size_t i = 0; i < places.size(); ++i) EXPECT_TRUE(one.allocate(key, place)) << size;
+    EXPECT_FALSE(one.allocate(key, place));
+  }
+}
+
+// Against a std::map, with contexts coming and going.
+TEST(ContextTable, BehavesLikeAMap) {
+  ContextTable table(500, 1 << 20, 3, "h");
+  std::mt19937 random(5);
+  std::map<std::pair<std::string, Kind>, uint32_t> model;
+  for (int i = 0; i < 100'000; ++i) {
+    const std::pair key(std::to_string(random() % 400) + std::string(random() % 40, 'k'),
+                        static_cast<Kind>(random() % segment::kKinds));
+    const auto it = model.find(key);
+    if (it != model.end() && random() % 2 == 0) {
+      table.remove(it->second);
+      model.erase(it);
+      continue;
+    }
+    bool clash = false;
+    for (size_t k = 0; k < segment::kKinds; ++k)
+      clash |= model.contains({key.first, static_cast<Kind>(k)});
+    const auto found = table.find_or_create(key.first, key.second, 1);
+    if (it != model.end()) {
+      ASSERT_EQ(found.id, it->second);
+      ASSERT_FALSE(found.created);
+    } else if (model.size() == 500) {
+      ASSERT_TRUE(ContextTable::is_overflow(found.id));
+      ASSERT_EQ(table.at(found.id).kind, key.second);
+    } else {
+      ASSERT_TRUE(found.created);
+      ASSERT_EQ(found.clash, clash);
+      ASSERT_EQ(table.key(found.id), key.first);
+      model[key] = found.id;
+    }
+    ASSERT_EQ(table.live(), model.size());
+  }
+}
+
+TEST(ContextTable, NumbersTheIncarnationsOfAnId) {
+  ContextTable table(1, 4096, 3, "h");
+  const auto first = table.find_or_create("a", Kind::kGauge, 1);
+  const uint32_t incarnation = table.at(first.id).incarnation;
+  const uint32_t stamp = table.room_stamp();
+  table.remove(first.id);
+  EXPECT_EQ(table.born(first.id), ContextTable::kFree);
+  EXPECT_NE(table.room_stamp(), stamp);
+  const auto second = table.find_or_create("b", Kind::kGauge, 9);
+  EXPECT_EQ(second.id, first.id);
+  EXPECT_NE(table.at(second.id).incarnation, incarnation);
+  EXPECT_EQ(table.born(second.id), 9u);
+}
+
+TEST(SetMembers, IsASetForEachContext) {
+  SetMembers sets(1000);
+  std::mt19937 random(2);
+  for (int round = 0; round < 3; ++round) {
+    std::set<std::pair<uint32_t, uint64_t>> model;
+    for (int i = 0; i < 5000; ++i) {
+      const std::pair<uint32_t, uint64_t> m(random() % 20, random() % 100);
+      const bool known = model.contains(m) || model.size() < 1000;
+      ASSERT_EQ(sets.add(m.first, m.second), known);
+      if (known) model.insert(m);
+    }
+    ASSERT_EQ(sets.members().size(), model.size());
+    for (const auto& m : sets.members()) ASSERT_TRUE(model.contains({m.context, m.hash}));
+    while (!sets.clear(7)) {
+    }
+    ASSERT_TRUE(sets.members().empty());
+  }
+}
+
+TEST(SetMembers, HashesTheSameInEveryProcess) {
+  EXPECT_EQ(SetMembers::hash_of("u-9912"), SetMembers::hash_of("u-9912"));
+  EXPECT_EQ(SetMembers::hash_of(""), 0x2d06800538d394c2u);  // XXH3 of nothing, seed 0
+}
+
+TEST(Sketch, GivesTheAgentsKeys) {
+  const std::pair<double, int> cases[] = {
+      {1, 1338},   {2, 1383},    {0.5, 1293},   {10, 1487},      {42, 1579},
+      {100, 1635}, {1000, 1784}, {1e6, 2229},   {1e9, 2675},     {0.001, 892},
+      {1e-9, 1},   {1e-10, 0},   {-42, -1579},  {1e308, 32767},  {0, 0},
+      {-1e-10, 0}, {-0.0, 0},    {9.95e-10, 1}, {-1e308, -32767}};
+  for (const auto& [value, key] : cases) {
+    EXPECT_EQ(sketch::key_of(value), key) << value;
+  }
+}
+
+TEST(Sketch, CollapsesTheLowestBins) {
+  std::vector<segment::Bin> bins;
+  for (int key = 5000; key > 0; --key) bins.push_back({static_cast<int16_t>(key), 1});
+  bins.push_back({5000, 4});
+  bins.resize(sketch::normalize(bins));
+  ASSERT_EQ(bins.size(), sketch::kBinsMax);
+  EXPECT_EQ(bins.front().key, 905);
+  EXPECT_EQ(bins.front().count, 905u);
+  EXPECT_EQ(bins.back().key, 5000);
+  EXPECT_EQ(bins.back().count, 5u);
+}
+
+TEST(SampleStore, KeepsValuesThenBins) {
+  SampleStore store(1 << 20);
+  Samples s{};
+  std::map<int16_t, uint64_t> model;
+  for (int i = 0; i < 20'000; ++i) {
+    const double value = i % 700 * 1.5;
+    EXPECT_TRUE(store.add(s, value, 2, 2.5));
+    model[sketch::key_of(value)] += 2;
+    if (i == 4095) {
+      std::vector<segment::WeightedValue> values;
+      store.read_values(s, values);
+      ASSERT_EQ(values.size(), 4096u);
+      EXPECT_EQ(values[1].value, 1.5);
+      EXPECT_EQ(values[1].weight, 2u);
+    }
+  }
+  EXPECT_EQ(s.summary.count, 40'000u);
+  std::vector<segment::WeightedValue> values;
+  std::vector<segment::Bin> bins;
+  store.read_values(s, values);
+  store.read_bins(s, bins);
+  EXPECT_LE(values.size(), SampleStore::kFoldMax);
+  for (const auto& v : values) bins.push_back({sketch::key_of(v.value), v.weight});
+  bins.resize(sketch::normalize(bins));
+  ASSERT_EQ(bins.size(), model.size());
+  for (const auto& b : bins) EXPECT_EQ(b.count, model[b.key]);
+  store.release(s);
+  EXPECT_EQ(store.blocks_in_use(), 0u);
+}
+
+TEST(SampleStore, FoldsEarlyWhereThePoolIsUsedUp) {
+  SampleStore store(64 * 20);
+  Samples s{};
+  for (int i = 0; i < 5000; ++i) EXPECT_TRUE(store.add(s, i % 10, 1, 1));
+  std::vector<segment::Bin> bins;
+  store.read_bins(s, bins);
+  EXPECT_EQ(bins.size(), 10u);
+  store.release(s);
+  EXPECT_EQ(store.blocks_in_use(), 0u);
+}
+
+}  // namespace
+}  // namespace penstock
