@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "controlplane/config_section.h"
+#include "controlplane/exporters/points.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
 
@@ -192,26 +193,22 @@ void read_eol(const Value& v, Config& c) {
   }
 }
 
+// Names that are no aggregate or percentile are skipped with a warning, as the Agent does it.
 void read_histogram(AgentKeys& keys, Config& c) {
-  if (auto v = keys.get("histogram_aggregates", true)) {
-    v->read(c.histogram_aggregates);
-    constexpr std::string_view kKnown[] = {"max", "min", "sum", "avg", "median", "count"};
-    std::erase_if(c.histogram_aggregates, [&](const std::string& name) {
-      if (std::ranges::find(kKnown, name) != std::end(kKnown)) return false;
-      v->warn(cat("\"", name, "\" is not one of max, min, sum, avg, median, count; skipped"));
-      return true;
-    });
+  const auto aggregates = keys.get("histogram_aggregates", true);
+  if (aggregates) aggregates->read(c.histogram_aggregates);
+  const auto percentiles = keys.get("histogram_percentiles", true);
+  if (percentiles) percentiles->read(c.histogram_percentiles);
+  std::vector<std::string> skipped;
+  (void)HistogramConfig::parse(c.histogram_aggregates, {}, skipped);
+  for (const std::string& name : skipped) {
+    aggregates->warn(
+        cat("\"", name, "\" is not one of max, min, sum, avg, median, count; skipped"));
   }
-  if (auto v = keys.get("histogram_percentiles", true)) {
-    v->read(c.histogram_percentiles);
-    std::erase_if(c.histogram_percentiles, [&](const std::string& text) {
-      double p = -1;
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), p);
-      if (error == std::errc() && end == text.data() + text.size() && p >= 0 && p <= 1)
-        return false;
-      v->warn(cat("\"", text, "\" is not a number from 0 to 1; skipped"));
-      return true;
-    });
+  skipped.clear();
+  (void)HistogramConfig::parse({}, c.histogram_percentiles, skipped);
+  for (const std::string& text : skipped) {
+    percentiles->warn(cat("\"", text, "\" is not a number from 0 to 1; skipped"));
   }
 }
 

@@ -101,8 +101,8 @@ bool Delivery::wanted(const Lane& lane, uint64_t sequence) {
 
 void Delivery::accept(const agent::SegmentReady& ready, const Fd& memfd) {
   absl::StatusOr<Mapping> mapping = Mapping::map(memfd.get(), /*writable=*/false);
-  absl::StatusOr<segment::Reader> reader = mapping.status();
-  if (mapping.ok()) reader = segment::Reader::open(mapping->bytes());
+  absl::StatusOr<segment::Reader> reader =
+      mapping.ok() ? segment::Reader::open(mapping->bytes()) : mapping.status();
   const size_t bytes = mapping.ok() ? mapping->bytes().size() : 0;
   std::shared_ptr<const Segment> segment;
   const Lock lock(mutex_);

@@ -316,7 +316,7 @@ void Supervisor::on_exit() {
   const std::string exit = reaped ? explain_exit(status) : "ended";
   const bool first_start = !ever_greeted_ && process_.child;
   const bool unseen = !process_.greeted && process_.adopted;
-  const bool foreign = process_.foreign;
+  const bool foreign = process_.foreign && process_.adopted;  // its sockets are not ours
   const int64_t up_ms = monotonic_ms() - process_.started_ms;
   if (unseen) {
     delivery_.start_over();

@@ -95,7 +95,7 @@ bool JsonLinesFile::still_at_path() const {
 
 absl::Status JsonLinesFile::prepare() {
   if (still_at_path()) return absl::OkStatus();
-  const absl::Status status = open();
+  absl::Status status = open();
   if (!status.ok()) fd_.reset();
   return status;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "dataplane/base/strings.h"
 
@@ -163,7 +164,7 @@ HistogramConfig HistogramConfig::parse(std::span<const std::string> aggregates,
       ignored.push_back(text);
       continue;
     }
-    const auto percent = static_cast<uint32_t>(x * 100 + 0.5);
+    const auto percent = static_cast<uint32_t>(std::floor(x * 100 + 0.5));
     config.percentiles.push_back({percent, cat(".", percent, "percentile")});
   }
   std::ranges::sort(config.percentiles, {}, &Percentile::percent);

@@ -114,12 +114,9 @@ absl::Status PrometheusExporter::deliver(const segment::Reader& segment) {
   expire();
   Update update(*this);
   segment.visit(update);
+  dropped_.store(counters_.refused + counters_.not_finite + counters_.unsupported,
+                 std::memory_order_relaxed);
   return absl::OkStatus();
-}
-
-uint64_t PrometheusExporter::dropped_points() const {
-  const Counters c = counters();
-  return c.refused + c.not_finite + c.unsupported;
 }
 
 PrometheusExporter::Counters PrometheusExporter::counters() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -53,8 +54,10 @@ class PrometheusExporter : public Exporter {
   [[nodiscard]] std::string_view name() const override { return "prometheus"; }
   absl::Status deliver(const segment::Reader& segment) override;
 
-  // Refused, not finite and unsupported points together.
-  [[nodiscard]] uint64_t dropped_points() const override;
+  // Refused, not finite and unsupported points together. Never waits for a delivery.
+  [[nodiscard]] uint64_t dropped_points() const override {
+    return dropped_.load(std::memory_order_relaxed);
+  }
 
   // The text of a scrape.
   [[nodiscard]] std::string render();
@@ -121,7 +124,8 @@ class PrometheusExporter : public Exporter {
   static void render_summary(const Series& series, std::string& out);
 
   const PrometheusOptions options_;
-  mutable std::mutex mutex_;  // over everything below
+  std::atomic<uint64_t> dropped_ = 0;  // written by `deliver`
+  mutable std::mutex mutex_;           // over everything below
   Families families_;
   std::unordered_set<std::string> sample_names_;  // of all families
   Series *oldest_ = nullptr, *newest_ = nullptr;

@@ -78,7 +78,7 @@ void add(std::vector<WeightedValue>& to, std::span<const WeightedValue> from) {
   to.insert(to.end(), from.begin(), from.end());
   // A total order, whatever the Segment holds.
   std::ranges::sort(to, [](const WeightedValue& a, const WeightedValue& b) {
-    return std::strong_order(a.value, b.value) < 0;
+    return std::is_lt(std::strong_order(a.value, b.value));
   });
   size_t n = 0;
   for (const WeightedValue v : to) {

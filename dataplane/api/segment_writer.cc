@@ -198,6 +198,21 @@ struct Writer::Impl {
     return tag_sets.id(scratch);
   }
 
+  std::string take_bytes(Column c) {
+    switch (c) {
+      case Column::kNamesBytes:
+        return std::move(names.bytes);
+      case Column::kHostsBytes:
+        return std::move(hosts.bytes);
+      case Column::kTagsBytes:
+        return std::move(tags.bytes);
+      case Column::kTextsBytes:
+        return std::move(texts.bytes);
+      default:
+        return {};
+    }
+  }
+
   // The first three columns of every table of metrics.
   void context(Column name, const Context& c) {
     ++rows;
@@ -324,12 +339,7 @@ std::vector<std::byte> Writer::finish(uint64_t samples) {
 
   std::vector<Section> sections;
   for (const ColumnSpec& spec : kColumnSpecs) {
-    std::string bytes = spec.column == Column::kNamesBytes   ? std::move(w.names.bytes)
-                        : spec.column == Column::kHostsBytes ? std::move(w.hosts.bytes)
-                        : spec.column == Column::kTagsBytes  ? std::move(w.tags.bytes)
-                        : spec.column == Column::kTextsBytes ? std::move(w.texts.bytes)
-                                                             : std::string();
-    Section s = make_section(spec, std::move(w.at(spec.column)), std::move(bytes));
+    Section s = make_section(spec, std::move(w.at(spec.column)), w.take_bytes(spec.column));
     if (s.entry.count > 0) sections.push_back(std::move(s));
   }
   size_t offset = sizeof(Header) + sections.size() * sizeof(SectionEntry);

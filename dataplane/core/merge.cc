@@ -149,16 +149,15 @@ void Merge::write_set(const segment::Context& c, std::span<const Part> parts) {
   for (const Part& part : parts) gather_members(part);
   if (hashes_.empty()) return;  // none could be kept: better no point than a wrong one
   std::ranges::sort(hashes_);
-  hashes_.erase(std::ranges::unique(hashes_).begin(), hashes_.end());
+  hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
   writer_.set(c, hashes_);
 }
 
 void Merge::gather_members(const Part& part) {
   const auto shard = static_cast<size_t>(std::ranges::find(shards_, part.shard) - shards_.begin());
-  for (const auto& m :
-       std::ranges::equal_range(members_[shard], part.id, {}, &SetMembers::Member::context)) {
-    hashes_.push_back(m.hash);
-  }
+  const auto& members = members_[shard];
+  auto it = std::ranges::lower_bound(members, part.id, {}, &SetMembers::Member::context);
+  for (; it != members.end() && it->context == part.id; ++it) hashes_.push_back(it->hash);
 }
 
 // Null: only NaN and infinities were sent.

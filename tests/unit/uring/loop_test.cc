@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -104,7 +106,7 @@ class LoopTest : public testing::Test {
     auto& address = reinterpret_cast<sockaddr_un&>(e.address);
     address.sun_family = AF_UNIX;
     const std::string path = dir_.file(std::to_string(sockets_.size()));
-    std::strcpy(address.sun_path, path.c_str());
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
     e.size = sizeof(sockaddr_un);
     add(ListenerKind::kUdsDatagram, "uds", eol_required, e, 0);
     return e;
@@ -329,7 +331,7 @@ TEST_F(LoopTest, SixtyFourBytesPastEachPacketAreReadable) {
   start();
   const Client client(e);
   const std::string longest(kBufferSize, 'z');
-  for (size_t i = 0; i < 2 * plan_->io_buffers; ++i) {
+  for (size_t i = 0; i < size_t{2} * plan_->io_buffers; ++i) {
     client.send(longest);
     take(1);
     unsigned sum = 0;  // AddressSanitizer or the last page would object
@@ -452,6 +454,7 @@ TEST_F(LoopTest, UdpFlowsSpreadOverShardsAndKeepTheirs) {
   const Endpoint e = add_udp();
   start(kShards);
   std::vector<std::unique_ptr<Client>> clients;
+  clients.reserve(64);
   for (int i = 0; i < 64; ++i) clients.push_back(std::make_unique<Client>(e));
   std::map<std::string, std::set<size_t>> shards_of;
   std::set<size_t> used;
@@ -483,13 +486,13 @@ TEST_F(LoopTest, UdsProcessKeepsToOneShard) {
   start(kShards);
   for (int i = 0; i < 50; ++i) Client(e).send("g:1|g");
   ASSERT_TRUE(eventually([&] { return sources_[0].dispatched.get() == 50; }));
-  std::vector<size_t> counts;
+  std::array<size_t, kShards> counts;
   for (size_t s = 0; s < kShards; ++s) {
-    counts.push_back(rings_[s]->peek(64).size());
-    rings_[s]->finish(counts.back());
+    counts[s] = rings_[s]->peek(64).size();
+    rings_[s]->finish(counts[s]);
   }
   std::sort(counts.begin(), counts.end());
-  EXPECT_EQ(counts, (std::vector<size_t>{0, 0, 0, 50}));
+  EXPECT_EQ(counts, (std::array<size_t, kShards>{0, 0, 0, 50}));
 }
 
 TEST_F(LoopTest, StaleCompletionIsNotFollowed) {

@@ -1,0 +1,64 @@
+#include "controlplane/http.h"
+
+#include <httplib.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "dataplane/base/fd.h"
+#include "dataplane/base/strings.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kWorkers = 2;
+constexpr int kTimeoutS = 2;
+
+}  // namespace
+
+HttpServer::HttpServer(std::string key, ListenAddress address)
+    : key_(std::move(key)),
+      address_(std::move(address)),
+      server_(std::make_unique<httplib::Server>()) {
+  server_->new_task_queue = [] { return new httplib::ThreadPool(kWorkers); };
+  server_->set_read_timeout(kTimeoutS);
+  server_->set_write_timeout(kTimeoutS);
+  server_->set_keep_alive_max_count(1);  // an idle connection would occupy a worker
+  server_->set_payload_max_length(0);
+  // The library's own choice, SO_REUSEPORT, would hide that the port is taken.
+  server_->set_socket_options([](socket_t socket) {
+    const int on = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  });
+}
+
+HttpServer::~HttpServer() {
+  if (!thread_.joinable()) return;
+  server_->stop();
+  thread_.join();
+}
+
+void HttpServer::get(const std::string& path, Handler handler) {
+  server_->Get(path, [handler = std::move(handler)](const httplib::Request& /*request*/,
+                                                    httplib::Response& response) {
+    HttpReply reply = handler();
+    response.status = reply.status;
+    response.set_content(std::move(reply.body), reply.content_type);
+  });
+}
+
+absl::Status HttpServer::start() {
+  errno = 0;
+  if (!server_->bind_to_port(address_.host, address_.port)) {
+    const absl::Status status = errno_status(
+        errno == 0 ? EADDRNOTAVAIL : errno, cat(key_, " = \"", address_.text(),
+                                                "\": cannot listen (choose another address or stop "
+                                                "the process that has it)"));
+    error_ = to_std(status.message());
+    return status;
+  }
+  thread_ = std::thread([this] { server_->listen_after_bind(); });
+  return absl::OkStatus();
+}
+
+}  // namespace penstock
