@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <filesystem>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -93,7 +95,13 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::start(const Plan& plan) {
   return std::unique_ptr<Eal>(new Eal);
 }
 
-Eal::~Eal() { rte_eal_cleanup(); }
+// DPDK leaves its run-time folder behind; it carries our unique prefix, so it is ours alone.
+Eal::~Eal() {
+  const std::string folder = rte_eal_get_runtime_dir();
+  rte_eal_cleanup();
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
 
 std::string take_dpdk_error() {
   const std::lock_guard lock(first_error().mutex);
