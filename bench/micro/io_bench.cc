@@ -97,7 +97,7 @@ uint64_t cpu_ns(std::thread& thread) {
 void measure(benchmark::State& state, std::thread& receiver, const Counter& received) {
   uint64_t ns = 0;
   uint64_t datagrams = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const uint64_t ns_before = cpu_ns(receiver);
     const uint64_t before = received.get();
     std::this_thread::sleep_for(100ms);

@@ -37,7 +37,7 @@ void BM_RingHop(benchmark::State& state) {
   packet.owner = 1;
   const std::vector<Packet> burst(burst_size, packet);
   uint64_t freed = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     for (size_t pushed = 0; pushed < burst_size;) {
       pushed += ring.push(std::span(burst).subspan(pushed));
       ring.reclaim([&](uint64_t owner) { freed += owner; });
@@ -58,7 +58,7 @@ void BM_RingSameThread(benchmark::State& state) {
   packet.owner = 1;
   const std::vector<Packet> burst(burst_size, packet);
   uint64_t freed = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     ring.push(burst);
     for (auto got = ring.peek(64); !got.empty(); got = ring.peek(64)) ring.finish(got.size());
     ring.reclaim([&](uint64_t owner) { freed += owner; });

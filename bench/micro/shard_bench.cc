@@ -7,6 +7,7 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
+#include "dataplane/core/sealer.h"
 #include "dataplane/core/shard.h"
 
 namespace penstock {
@@ -57,8 +58,9 @@ Traffic make_traffic(size_t contexts, size_t per_packet, int tags, bool mixed) {
   return t;
 }
 
-void run(benchmark::State& state, const Traffic& traffic) {
+std::unique_ptr<Plan> bench_plan() {
   auto plan = make_plan();
+  plan->interval_s = 10;
   plan->limits = {.contexts = 1'100'000,
                   .context_bytes = 512ull << 20,
                   .memo_bytes = 512ull << 20,
@@ -69,6 +71,12 @@ void run(benchmark::State& state, const Traffic& traffic) {
                   .segments_held = 60,
                   .segment_bytes_held = 1ull << 28};
   plan->dogstatsd.timestamps = 1;
+  plan->dogstatsd.counter_expiry_s = 300;
+  return plan;
+}
+
+void run(benchmark::State& state, const Traffic& traffic) {
+  const auto plan = bench_plan();
   auto stats = std::make_unique<ShardStats>();
   Shard shard(*plan, 0, *stats);
   const std::span<const Packet> all(traffic.packets);
@@ -102,9 +110,53 @@ void tagged_mixed(benchmark::State& state) {
   run(state, make_traffic(static_cast<size_t>(state.range(0)), 12, 5, true));
 }
 
+// The keeper's work for one interval in which every context was active.
+void seal(benchmark::State& state) {
+  const Traffic traffic = make_traffic(static_cast<size_t>(state.range(0)), 12, 5, true);
+  const auto plan = bench_plan();
+  std::vector<std::unique_ptr<ShardStats>> stats;
+  std::vector<std::unique_ptr<Shard>> shards;
+  std::vector<Shard*> pointers;
+  for (int64_t i = 0; i < state.range(1); ++i) {
+    stats.push_back(std::make_unique<ShardStats>());
+    shards.push_back(std::make_unique<Shard>(*plan, static_cast<uint16_t>(i), *stats.back()));
+    pointers.push_back(shards.back().get());
+  }
+  KeeperStats keeper;
+  Sealer sealer(*plan, pointers, keeper, 1);
+  const Now now{1'700'000'000'000};
+  const auto settle = [&] {
+    for (Shard* shard : pointers) {
+      while (shard->poll_epoch(now)) {
+      }
+    }
+  };
+  uint64_t bytes = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (Shard* shard : pointers) {
+      for (const Packet& p : traffic.packets) shard->process({&p, 1}, now);
+    }
+    sealer.begin();
+    settle();
+    state.ResumeTiming();
+    bytes = sealer.seal(1'700'000'000).size();
+    state.PauseTiming();
+    settle();
+    state.ResumeTiming();
+  }
+  state.counters["rows"] = static_cast<double>(sealer.rows());
+  state.counters["MB"] = static_cast<double>(bytes) / 1e6;
+}
+
 BENCHMARK(small_untagged)->Arg(1000);
 BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(tagged_mixed)->Arg(10'000);
+BENCHMARK(seal)
+    ->Args({10'000, 1})
+    ->Args({250'000, 1})
+    ->Args({250'000, 2})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace penstock

@@ -53,7 +53,7 @@ inline uint32_t mbuf_bytes(const PortPlan& port) {
 // The `-m` of EAL, in MiB: every pool with its caches and ring, and EAL itself. Without hugepages
 // only what is used of it becomes resident.
 inline uint32_t eal_memory_mib(const Plan& plan) {
-  constexpr uint64_t kMiB = 1024 * 1024;
+  constexpr uint64_t kMiB = 1 << 20;
   constexpr uint64_t kEal = 16 * kMiB;
   constexpr uint64_t kPool = 3 * kMiB;  // struct, a cache for each of 128 lcores, ring, rx queue
   uint64_t bytes = kEal;

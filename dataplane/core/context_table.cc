@@ -49,11 +49,11 @@ void KeyArena::free(const Place& place) {
 ContextTable::ContextTable(uint32_t contexts, uint64_t key_bytes, uint64_t seed,
                            std::string_view host)
     : seed_(seed),
-      slots_(std::bit_ceil(uint64_t{contexts} * 2 + 2 * kOverflowContexts)),
+      slots_(std::bit_ceil((uint64_t{contexts} + kOverflowContexts) * 2)),
       mask_(static_cast<uint32_t>(slots_.size() - 1)),
       contexts_(size_t{contexts} + kOverflowContexts),
       free_ids_(size_t{contexts} + kOverflowContexts),
-      arena_(key_bytes + host.size() * kOverflowContexts + 1024) {
+      arena_(key_bytes + host.size() * size_t{kOverflowContexts} + 1024) {
   for (uint32_t kind = 0; kind < kOverflowContexts; ++kind) {
     const auto k = static_cast<segment::Kind>(kind);
     const std::string tag = "kind:" + std::string(kind_name(k));

@@ -26,18 +26,16 @@ bool is_high(std::string_view cardinality) {
 Enricher::Enricher(const Plan& plan)
     : config_(plan.dogstatsd),
       default_host_(plan.str(config_.default_host)),
-      namespace_(plan.str(config_.metric_namespace)) {
+      namespace_(plan.str(config_.metric_namespace)),
+      tags_(kLineMax + config_.tag_count + 1),
+      name_bytes_(kLineMax + namespace_.size()),
+      container_tag_(kLineMax + kContainerTag.size()),
+      // A name, a host and tags are parts of one line, save what configuration adds.
+      key_bytes_(kLineMax * 2 + namespace_.size() + default_host_.size() + plan.text_size +
+                 kContainerTag.size() + (tags_.size() + 3) * kVarintMax) {
   for (uint32_t i = 0; i < config_.tag_count; ++i) extra_tags_.push_back(plan.str(config_.tags[i]));
   for (uint32_t i = 0; i < config_.exclusion_count; ++i)
     exclusions_.push_back(plan.str(config_.exclusions[i]));
-
-  const size_t tags_max = kLineMax + extra_tags_.size() + 1;
-  size_t text_max = kLineMax * 2 + namespace_.size() + default_host_.size() + kContainerTag.size();
-  for (const std::string_view tag : extra_tags_) text_max += tag.size();
-  tags_.resize(tags_max);
-  name_bytes_.resize(kLineMax + namespace_.size());
-  container_tag_.resize(kLineMax + kContainerTag.size());
-  key_bytes_.resize(text_max + (tags_max + 3) * kVarintMax);
 }
 
 const Enriched& Enricher::metric(std::string_view name, std::string_view tags, bool has_tags,
@@ -79,10 +77,9 @@ void Enricher::take_tags(std::string_view tags, bool has_tags, const dogstatsd::
   for (const std::string_view tag : extra_tags_) tags_[tag_count_++] = tag;
   add_container_tag();
 
-  const auto begin = tags_.begin();
-  std::sort(begin, begin + static_cast<ptrdiff_t>(tag_count_));
-  const auto end = std::unique(begin, begin + static_cast<ptrdiff_t>(tag_count_));
-  out_.tags = {tags_.data(), static_cast<size_t>(end - begin)};
+  std::string_view* const begin = tags_.data();
+  std::sort(begin, begin + tag_count_);
+  out_.tags = {begin, std::unique(begin, begin + tag_count_)};
 }
 
 // The table of spec 7.2; true if the tag is used up.

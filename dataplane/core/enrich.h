@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/api/plan.h"
+#include "dataplane/core/lazy_array.h"
 #include "parsers/dogstatsd/message.h"
 
 namespace penstock {
@@ -53,10 +54,10 @@ class Enricher {
   Enriched out_;
   bool has_entity_ = false;
   size_t tag_count_ = 0;
-  std::vector<std::string_view> tags_;
-  std::vector<char> name_bytes_;
-  std::vector<char> container_tag_;
-  std::vector<char> key_bytes_;
+  LazyArray<std::string_view> tags_;
+  LazyArray<char> name_bytes_;
+  LazyArray<char> container_tag_;
+  LazyArray<char> key_bytes_;
 };
 
 }  // namespace penstock

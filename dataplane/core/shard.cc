@@ -24,17 +24,18 @@ bool Shard::epoch_work() const { return state_->epoch_work(); }
 
 ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
     : plan(plan),
-      options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       stats(stats),
+      options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       index(index),
+      scratch(kValuesMax),
       enricher(plan),
       memo(plan.limits.memo_bytes, random_seed()),
       contexts(plan.limits.contexts, plan.limits.context_bytes, random_seed(),
                plan.str(plan.dogstatsd.default_host)),
       store(plan.limits.sample_bytes),
       generations{Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts),
-                  Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)},
-      scratch(kValuesMax) {}
+                  Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)} {
+}
 
 void ShardState::process(std::span<const Packet> packets, Now at) {
   if (open().base_ms == 0) [[unlikely]]

@@ -78,29 +78,31 @@ struct ShardState {
   bool expire();
 
   const Plan& plan;
-  const dogstatsd::Options options;
   ShardStats& stats;
+  const dogstatsd::Options options;
   const uint16_t index;
+
+  // The shard's thread alone.
+  enum class Phase : uint8_t { kIdle, kSlots, kSets, kExpire };
+  Phase phase = Phase::kIdle;
+  uint32_t sealed_epoch = 0;   // = cell.at
+  uint32_t cleaned_epoch = 0;  // sealed_epoch, or one less
+  uint32_t clean_cursor = 0;
+  int64_t clean_ms = 0;
+  Now now{};
+  size_t lines = 0;        // in `batch`
+  int32_t now_offset = 0;  // `now` in the open generation
+  ShardBurst burst;
+  std::array<Line, kBatch> batch;
+  LazyArray<double> scratch;  // the values of one line
   Enricher enricher;
   LineMemo memo;
+
+  // Read by the keeper too.
   ContextTable contexts;
   SampleStore store;
   std::array<Generation, 2> generations;
   EpochCell cell;
-
-  // The shard's thread alone.
-  enum class Phase : uint8_t { kIdle, kSlots, kSets, kExpire };
-  uint32_t sealed_epoch = 0;   // = cell.at
-  uint32_t cleaned_epoch = 0;  // sealed_epoch, or one less
-  Phase phase = Phase::kIdle;
-  uint32_t clean_cursor = 0;
-  int64_t clean_ms = 0;
-  Now now{};
-  int32_t now_offset = 0;  // `now` in the open generation
-  ShardBurst burst;
-  size_t lines = 0;
-  std::array<Line, kBatch> batch;
-  LazyArray<double> scratch;  // the values of one line
 };
 
 }  // namespace penstock

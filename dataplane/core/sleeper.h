@@ -40,10 +40,10 @@ class Sleeper {
  private:
   explicit Sleeper(Fd event) : event_(std::move(event)) {}
 
-  Fd event_;  // counts wake-ups not yet slept off; written by wakers, read by the owner
   // 1 while the owner sleeps or is about to. Set by the owner; cleared by whoever wakes it, or by
   // the owner itself. On lines of its own: wakers read it after every burst.
   alignas(128) std::atomic<uint32_t> asleep_{0};
+  Fd event_;  // counts wake-ups not yet slept off; written by wakers, read by the owner
 };
 
 }  // namespace penstock

@@ -175,7 +175,12 @@ absl::Status Port::configure() {
   }
   // An interface of the kernel keeps the MTU its owner set. Drivers without an MTU refuse; fine.
   if (!is_af_xdp(spec_)) rte_eth_dev_set_mtu(id_, spec_.mtu);
-  rx_descriptors_ = std::bit_ceil(spec_.descriptors);
+  rx_descriptors_ = spec_.descriptors;
+  // AF_XDP rings are powers of two, and never hold more than the frames the driver gives them.
+  if (is_af_xdp(spec_)) {
+    rx_descriptors_ = static_cast<uint16_t>(
+        std::bit_ceil(std::min<uint32_t>(spec_.descriptors, kAfXdpFillFrames)));
+  }
   tx_descriptors_ = kTxDescriptors;
   if (const int e = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors_, &tx_descriptors_);
       e != 0) {

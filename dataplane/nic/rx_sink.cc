@@ -14,7 +14,8 @@ class MbufBin {
  public:
   ~MbufBin() { flush(); }
   void add(uint64_t owner) {
-    mbufs_[count_++] = reinterpret_cast<rte_mbuf*>(owner);
+    // Packet::owner is an opaque word to everyone else.
+    mbufs_[count_++] = reinterpret_cast<rte_mbuf*>(owner);  // NOLINT(performance-no-int-to-ptr)
     if (count_ == mbufs_.size()) flush();
   }
 

@@ -14,8 +14,9 @@ struct Tally {
 #undef PENSTOCK_FIELD
 
   void add_to(SourceStats& stats) const {
+    // NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot be in parentheses
 #define PENSTOCK_ADD(name) \
-  if (name != 0) stats.name.add(name);
+  if ((name) != 0) stats.name.add(name);
     PENSTOCK_SOURCE_COUNTERS(PENSTOCK_ADD)
 #undef PENSTOCK_ADD
   }

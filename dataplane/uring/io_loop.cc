@@ -10,11 +10,12 @@ IoLoop::IoLoop(std::unique_ptr<uring::Loop> loop) : loop_(std::move(loop)) {}
 IoLoop::~IoLoop() = default;
 
 absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::vector<Fd> sockets,
-                                                       std::vector<SourceStats*> sources,
-                                                       std::vector<LossStats*> losses,
-                                                       std::vector<ShardWorker*> shards) {
+                                                       const std::vector<SourceStats*>& sources,
+                                                       const std::vector<LossStats*>& losses,
+                                                       const std::vector<ShardWorker*>& shards) {
   RETURN_IF_ERROR(uring::check_buffers(plan));
   std::vector<uring::Outlet> outlets;
+  outlets.reserve(shards.size());
   for (ShardWorker* shard : shards) {
     outlets.push_back({&shard->add_ring(uring::ring_slots(plan)), &shard->sleeper()});
   }

@@ -26,9 +26,9 @@ class IoLoop {
   // with a message that names the remedy where the kernel is older than 6.1 or refuses an
   // io_uring.
   static absl::StatusOr<std::unique_ptr<IoLoop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                        std::vector<SourceStats*> sources,
-                                                        std::vector<LossStats*> losses,
-                                                        std::vector<ShardWorker*> shards);
+                                                        const std::vector<SourceStats*>& sources,
+                                                        const std::vector<LossStats*>& losses,
+                                                        const std::vector<ShardWorker*>& shards);
   ~IoLoop();
 
   // The io thread. Receives until `stop` is set (call `wake()` after setting it), then takes in

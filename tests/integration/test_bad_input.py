@@ -151,7 +151,7 @@ def test_second_penstockd_on_a_run_directory(penstockd, config):
     first = penstockd(c).start()
     second = penstockd({**c, "dogstatsd_port": free_port(socket.SOCK_DGRAM)})
     expect_exit(second, RUNS_ALREADY, [str(first.run_dir)])
-    assert first.status()["ready"]
+    assert first.status()["data_plane"]["up"]
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_full_disk_delays_and_loses_nothing(penstockd, config, traffic, folder):
         daemon.output = disk / "points.jsonl"
         report = traffic(uds(c), "s", packets=300, contexts=2000).report()
         lab.wait_until(lambda: "No space left" in daemon.log.read_text(), 20, "the disk full")
-        assert daemon.status()["ready"]  # ingest goes on
+        assert daemon.status()["data_plane"]["up"]  # ingest goes on
         more = traffic(uds(c), "more", packets=100).report()
         lab.run("mount", "-o", "remount,size=64m", disk)
         assert_balanced(daemon.stop())
@@ -219,6 +219,6 @@ def test_hostile_control_clients_do_not_stop_it(penstockd, config):
         if message:
             s.send(message)
         clients.append(s)  # and never reads
-    assert daemon.status()["ready"]
+    assert daemon.status()["data_plane"]["up"]
     for s in clients:
         s.close()

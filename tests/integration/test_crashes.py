@@ -63,7 +63,7 @@ def test_killed_data_plane_loses_at_most_the_open_bucket(penstockd, config, traf
     assert (lost == 0) == (sums == open_bucket["counters"])
     assert ledger["samples"]["total"] == sum(sum(r["samples"].values()) for r in (before, open_bucket, after))
     assert status["data_plane"]["restarts"] == 1
-    assert status["data_plane"]["lost_samples"] == lost
+    assert status["lost_in_crash"]["samples"] == lost
 
 
 def test_data_plane_that_keeps_dying_is_restarted_with_back_off(penstockd, config, traffic):

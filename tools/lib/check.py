@@ -84,7 +84,7 @@ def junit(path, code):
 
 
 def build_release():
-    run("build-release", ROOT / "tools/lib/build-release", BUILD, LOGS)
+    run("build-release", ROOT / "tools/lib/build-release", BUILD, LOGS, "all")
     return Count(passed=1)
 
 

@@ -164,7 +164,7 @@ class Daemon:
         def ready():
             if self.process.poll() is not None:
                 raise LabError(f"penstockd exited with {self.process.returncode}; its log:\n{self.log_tail()}")
-            return self.status().get("ready")
+            return self.status().get("data_plane", {}).get("up", False)
 
         try:
             wait_until(ready, seconds, "penstockd ready")

@@ -337,6 +337,27 @@ TEST(Shard, CountsWhatTheCarryBufferCannotHold) {
   bench.check_ledger(true);
 }
 
+TEST(Shard, TakesTheLongestLines) {
+  auto plan = test_plan();
+  plan->dogstatsd.client_origin = 1;
+  plan->dogstatsd.metric_namespace = plan->add_text("ns.");
+  plan->dogstatsd.tag_count = 1;
+  plan->dogstatsd.tags[0] = plan->add_text(std::string(1000, 't'));
+  Bench bench(std::move(plan));
+  const auto fill = [](std::string head, std::string_view part, std::string_view tail) {
+    while (head.size() + part.size() + tail.size() <= 65'535) head += part;
+    return head.append(tail);
+  };
+  for (const std::string& text :
+       {fill("a:1|c|#", ",", ""), fill("b:1|c|#", "x,", ""), fill("c:1", ":1", "|c"),
+        fill("d", "d", ":1|c"), fill("e:1|g|#host:", "h", ""), fill("f:1|c|card:high|c:", "i", ""),
+        fill("g:", "m", "|s"), fill("h:1|c|T5|#", "y", ""), fill("i:1|h|", "|", "")})
+    bench.send(text);
+  EXPECT_EQ(bench.stats[0]->lines_ok.get(), 9u);
+  EXPECT_EQ(bench.seal().size(), 9u);
+  bench.check_ledger(true);
+}
+
 TEST(Shard, SurvivesAFloodOfDistinctLines) {
   auto plan = test_plan();
   plan->limits.memo_bytes = 1 << 16;
