@@ -59,7 +59,42 @@ TEST(Sleeper, ManyWakesAreOne) {
   EXPECT_GE(Clock::now() - start, 2ms);
 }
 
-// The race the fences are for: the consumer sleeps after every item, the producer hands over the
+// The race the fences are for, many times and without the system calls that would hide it: if the
+// owner does not see the item, the waker must have seen the announcement and cleared it.
+TEST(Sleeper, EitherSideSeesTheOther) {
+  constexpr uint32_t kRounds = 300'000;
+  auto sleeper = make_sleeper();
+  alignas(128) std::atomic<uint32_t> go{0};
+  alignas(128) std::atomic<uint32_t> item{0};
+  alignas(128) std::atomic<uint32_t> done{0};
+  std::thread waker([&] {
+    for (uint32_t round = 1; round <= kRounds; ++round) {
+      for (int spin = 0; go.load(std::memory_order_acquire) != round; ++spin) {
+        if (spin > 1'000) std::this_thread::yield();
+      }
+      item.store(round, std::memory_order_relaxed);
+      sleeper->wake();
+      done.store(round, std::memory_order_release);
+    }
+  });
+  uint32_t lost = 0;
+  for (uint32_t round = 1; round <= kRounds; ++round) {
+    go.store(round, std::memory_order_release);
+    for (std::atomic<uint32_t> delay = round % 128; delay != 0; --delay) {
+    }
+    sleeper->prepare();
+    const bool seen = item.load(std::memory_order_relaxed) == round;
+    for (int spin = 0; done.load(std::memory_order_acquire) != round; ++spin) {
+      if (spin > 1'000) std::this_thread::yield();
+    }
+    if (!seen && sleeper->asleep()) ++lost;
+    sleeper->cancel();
+  }
+  waker.join();
+  EXPECT_EQ(lost, 0u);
+}
+
+// The same with a real sleep: the consumer sleeps after every item, the producer hands over the
 // next one only when the last is taken, so one lost wake-up stops both.
 TEST(Sleeper, NoWakeUpIsLost) {
   constexpr uint32_t kItems = 20'000;

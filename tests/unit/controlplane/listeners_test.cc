@@ -1,0 +1,112 @@
+#include "controlplane/listeners.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "control_support.h"
+#include "dataplane/base/strings.h"
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+ListenerSpec uds(const std::string& path) {
+  return {"uds-unixgram", path, ListenerKind::kUdsDatagram, false};
+}
+ListenerSpec udp(const std::string& address) { return {"udp", address, ListenerKind::kUdp, false}; }
+
+Listener open_one(const ListenerSpec& spec, uint32_t so_rcvbuf = 0) {
+  return std::move(open_listeners({&spec, 1}, so_rcvbuf).front());
+}
+
+TEST(Listeners, UdsHasTheAgentsMode) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("dsd.socket");
+  const Listener l = open_one(uds(path));
+  ASSERT_TRUE(l.socket.valid()) << l.error;
+  struct stat st {};
+  ASSERT_EQ(::stat(path.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0722u);
+}
+
+TEST(Listeners, AStaleSocketIsReplacedALiveOneIsNot) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("dsd.socket");
+  {
+    const Listener first = open_one(uds(path));
+    const Listener second = open_one(uds(path));
+    EXPECT_FALSE(second.socket.valid());
+    EXPECT_THAT(second.error, HasSubstr(path));
+    EXPECT_THAT(second.error, HasSubstr("another process listens on it; stop that process"));
+  }
+  EXPECT_TRUE(open_one(uds(path)).socket.valid());
+}
+
+TEST(Listeners, ASocketOfAnotherTypeIsBusyToo) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("s");
+  const auto stream = bind_unix(path, SOCK_STREAM, 0600);
+  ASSERT_EQ(::listen(stream->get(), 1), 0);
+  EXPECT_THAT(open_one(uds(path)).error, HasSubstr("another process listens on it"));
+}
+
+TEST(Listeners, WhatIsNotASocketIsLeftAlone) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("file");
+  std::ofstream(path) << "precious";
+  EXPECT_THAT(open_one(uds(path)).error, HasSubstr("exists and is not a socket; remove it"));
+  EXPECT_EQ(std::filesystem::file_size(path), 8u);
+}
+
+TEST(Listeners, AMissingDirectoryFailsThatListenerOnly) {
+  const ListenerSpec specs[] = {uds("/nonexistent/dsd.socket"), udp("localhost:0")};
+  const std::vector<Listener> listeners = open_listeners(specs, 0);
+  EXPECT_THAT(listeners[0].error, HasSubstr("create its directory"));
+  EXPECT_TRUE(listeners[1].socket.valid()) << listeners[1].error;
+}
+
+TEST(Listeners, UdpTellsWhereItIsBound) {
+  const Listener l = open_one(udp("localhost:0"));
+  ASSERT_TRUE(l.socket.valid()) << l.error;
+  EXPECT_THAT(l.spec.address, testing::StartsWith("127.0.0.1:"));
+  EXPECT_FALSE(l.spec.address.ends_with(":0"));
+  const Listener second = open_one(udp(l.spec.address));
+  EXPECT_THAT(second.error, HasSubstr("stop the process that has it, or change dogstatsd_port"));
+}
+
+TEST(Listeners, NonLocalTakesBothFamilies) {
+  const Listener l = open_one(udp("[::]:0"));
+  ASSERT_TRUE(l.socket.valid()) << l.error;
+  EXPECT_TRUE(same_listener(udp("[::]:0"), l.spec));
+}
+
+TEST(Listeners, AnUnknownHostIsNamed) {
+  EXPECT_THAT(open_one(udp("256.1.1.1:9")).error, HasSubstr("bind_host = \"256.1.1.1\""));
+}
+
+TEST(Listeners, TheReceiveBufferIsSet) {
+  const Listener l = open_one(udp("localhost:0"), 65536);
+  int value = 0;
+  socklen_t size = sizeof value;
+  ::getsockopt(l.socket.get(), SOL_SOCKET, SO_RCVBUF, &value, &size);
+  EXPECT_EQ(value, 2 * 65536);  // the kernel doubles it
+}
+
+TEST(Listeners, RecognisesARunningOne) {
+  const ListenerSpec running = udp("127.0.0.1:8125");
+  EXPECT_TRUE(same_listener(udp("localhost:8125"), running));
+  EXPECT_TRUE(same_listener(udp("localhost:0"), running)) << "any port was asked for";
+  EXPECT_FALSE(same_listener(udp("localhost:8126"), running));
+  EXPECT_FALSE(same_listener(udp("10.0.0.1:8125"), running));
+  EXPECT_FALSE(same_listener(uds("/a"), running));
+  EXPECT_TRUE(same_listener(uds("/a"), uds("/a")));
+  EXPECT_FALSE(same_listener(uds("/a"), uds("/b")));
+}
+
+}  // namespace
+}  // namespace penstock
