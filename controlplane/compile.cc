@@ -28,8 +28,9 @@ constexpr uint64_t kProcessBytes = 40 * kMiB;
 absl::Status check_ports(const Config& config, const MachineFacts& facts) {
   if (!config.ports.empty() && !facts.root) {
     return absl::InvalidArgumentError(
-        cat("penstock.ports: DPDK ports need root, and penstockd runs without; start it as root, "
-            "or leave out penstock.ports to receive from kernel sockets alone"));
+        cat("penstock.ports \"", config.ports.front().name, "\" (", config.ports.front().device,
+            "): DPDK ports need root, and penstockd runs without; start it as root, or leave out "
+            "penstock.ports to receive from kernel sockets alone"));
   }
   for (const PortConfig& port : config.ports) {
     const std::string where = cat("penstock.ports \"", port.name, "\"");

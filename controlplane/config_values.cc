@@ -135,6 +135,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string_view>& among) {
+  // A name cut short is meant more often than another of the same distance.
+  const auto cut = std::ranges::find_if(
+      among, [&](std::string_view candidate) { return candidate.starts_with(word); });
+  if (cut != among.end()) return std::string(*cut);
   const auto it = std::ranges::min_element(
       among, {}, [&](std::string_view candidate) { return edit_distance(word, candidate); });
   return it == among.end() ? std::string() : std::string(*it);

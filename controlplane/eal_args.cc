@@ -65,7 +65,7 @@ absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts
               "-m",
               cat(eal.memory_bytes / kMiB)};
   if (eal.hugepages) {
-    eal.args.emplace_back("--huge-unlink=always");
+    eal.args.emplace_back("--in-memory");  // no hugetlbfs mount, nothing left behind
   } else {
     eal.args.insert(eal.args.end(), {"--no-huge", "--no-shconf"});
   }

@@ -187,6 +187,14 @@ absl::StatusOr<Fd> bind_unix(const std::string& path, int type, unsigned mode) {
   return fd;
 }
 
+void refuse_senders(const Listener& listener) {
+  if (listener.spec.kind != ListenerKind::kUdsDatagram || !listener.socket.valid()) return;
+  if (::shutdown(listener.socket.get(), SHUT_RD) != 0) {
+    spdlog::warn("listener {}: its senders cannot be told of the stop: {}", listener.spec.name,
+                 std::strerror(errno));
+  }
+}
+
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running) {
   if (configured.name != running.name || configured.kind != running.kind ||
       configured.eol_required != running.eol_required) {

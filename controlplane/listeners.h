@@ -22,6 +22,11 @@ struct Listener {
 // and is a warning in the log for UDS (spec 2.2).
 std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32_t so_rcvbuf);
 
+// Tells the senders of a Unix socket that it is closed (EPIPE), while what they have sent can still
+// be read. Before a drain: what the kernel accepted is then counted to the last datagram. A UDP
+// sender is told nothing and has no promise.
+void refuse_senders(const Listener& listener);
+
 // Whether a listener opened earlier, with the address it is bound to, is what `configured` asks
 // for.
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running);

@@ -401,6 +401,7 @@ void Supervisor::stop() {
     retry_ = 0;
     return on_drained();
   }
+  for (const Listener& l : listeners_) refuse_senders(l);
   if (process_.greeted && process_.socket.valid()) {
     const agent::Stop message{{agent::Type::kStop, agent::kVersion}};
     (void)agent::send(process_.socket.get(), message.header);

@@ -15,7 +15,7 @@ namespace penstock {
 //   penstock-dataplane --lcores=0@<control>,1@<rx0>,... --main-lcore=0 --file-prefix=<unique>
 //   --no-telemetry -m <eal_memory_mib()> and either `-a <pci>`... or --no-pci, and without
 //   hugepages --no-huge --no-shconf (22.11 refuses --no-huge with --in-memory), with them
-//   --huge-unlink=always.
+//   --in-memory, which needs no hugetlbfs mount and leaves nothing behind.
 // No vdev is among them: ports are probed one by one afterwards, so that a bad one fails alone.
 class Eal {
  public:

@@ -117,6 +117,11 @@ std::optional<Packet> Listener::take(const uint8_t* buffer, size_t bytes) {
   std::memcpy(&header, buffer, sizeof header);
   const size_t header_bytes = sizeof header + shape_.msg_namelen + shape_.msg_controllen;
   const size_t payload_bytes = bytes - header_bytes;
+  // Credentials come with every datagram, an empty one too, but not with the end.
+  if (kind_ == ListenerKind::kUdsDatagram && payload_bytes == 0 && header.controllen == 0) {
+    state_ = State::kEnded;
+    return std::nullopt;
+  }
   ++counts_.received;
   if ((header.flags & MSG_TRUNC) != 0 || payload_bytes > buffer_size_) {
     ++counts_.truncated;

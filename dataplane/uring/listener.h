@@ -24,8 +24,9 @@ class Listener {
   static constexpr size_t kHeaderBytesMax = 48;
 
   // kStarved: the kernel found no buffer and gave up; re-arm once some came home. kFailed: an
-  // unexpected error; re-arm after a pause.
-  enum class State : uint8_t { kIdle, kArmed, kStarved, kFailed };
+  // unexpected error; re-arm after a pause. kEnded: penstockd has shut the socket to senders and
+  // it is read to its end.
+  enum class State : uint8_t { kIdle, kArmed, kStarved, kFailed, kEnded };
 
   // `slot` is its index in the Plan, `buffer_size` the longest datagram taken. Turns SO_PASSCRED on
   // for UDS. Fails if the socket is not a datagram socket of the planned kind.
@@ -36,7 +37,8 @@ class Listener {
   void arm(io_uring_sqe* sqe);
 
   // Reads the datagram in `buffer`, which the kernel filled with `bytes` bytes: a packet without
-  // owner and time, or nothing if it is longer than buffer_size. Counts it.
+  // owner and time, or nothing if it is longer than buffer_size. Counts it. The end of a socket
+  // that is shut is no datagram: nothing is counted, and the state becomes kEnded.
   std::optional<Packet> take(const uint8_t* buffer, size_t bytes);
 
   // Publishes what `take` counted since the last call.

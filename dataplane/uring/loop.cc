@@ -201,6 +201,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
 }
 
 void Loop::ended(Listener& l, int result) {
+  if (l.state() == State::kEnded) return;
   if (result == -ENOBUFS) {
     l.set_state(State::kStarved);
   } else if (result >= 0 || result == -ECANCELED || result == -EINTR) {
@@ -264,7 +265,8 @@ absl::Status Loop::drain() {
 bool Loop::sockets_hold_packets() const {
   std::vector<pollfd> sockets;
   for (const Listener& l : listeners_) {
-    if (l.state() != State::kFailed) sockets.push_back({l.fd(), POLLIN, 0});
+    if (l.state() == State::kFailed || l.state() == State::kEnded) continue;
+    sockets.push_back({l.fd(), POLLIN, 0});
   }
   return ::poll(sockets.data(), sockets.size(), 0) > 0;
 }

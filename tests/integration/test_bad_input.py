@@ -92,7 +92,7 @@ def test_missing_hugepages(penstockd, config, wire):
 
 
 def test_unusable_port_and_nothing_else(penstockd, config, wire):
-    ours = {"ports": [{"name": "gone", "device": "net_af_xdp0,iface=nosuch0"}]}
+    ours = {"ports": [{"name": "gone", "device": "net_af_xdp0,iface=nosuch0", "udp_ports": [8125]}]}
     c = config(ours, dogstatsd_port=0, dogstatsd_socket="")
     expect_exit(penstockd(c, netns=wire.daemon), FAILED, ["gone", "nosuch0"])
 
@@ -193,7 +193,7 @@ def test_full_disk_delays_and_loses_nothing(penstockd, config, traffic, folder):
         daemon = penstockd(c).start()
         daemon.output = disk / "points.jsonl"
         report = traffic(uds(c), "s", packets=300, contexts=2000).report()
-        lab.wait_until(lambda: "No space left" in daemon.log.read_text(), 20, "the disk full")
+        lab.wait_until(lambda: "no space left" in daemon.log.read_text(), 20, "the disk full")
         assert daemon.status()["data_plane"]["up"]  # ingest goes on
         more = traffic(uds(c), "more", packets=100).report()
         lab.run("mount", "-o", "remount,size=64m", disk)

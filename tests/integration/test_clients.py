@@ -38,20 +38,20 @@ def test_hot_shots(penstockd, config, protocol):
         "hs.hits": 1999, "hs.stock": -1000, "hs.sampled": 4, "hs.size.count": 100, "hs.took.count": 100}
     by_page = {}
     for p in points:
-        if p["metric"] == "hs.hits":
+        if p.get("metric") == "hs.hits":
             by_page[p["tags"][1]] = by_page.get(p["tags"][1], 0) + lab.whole(p["value"] * 10)
             assert p["tags"][0] == "client:hot-shots"
     assert by_page == {f"page:{d}": sum(1 + i % 3 for i in range(d, 1000, 10)) for d in range(10)}
     # What follows may be split over two buckets: look at both.
-    gauge = [p["value"] for p in points if p["metric"] == "hs.level"]
+    gauge = [p["value"] for p in points if p.get("metric") == "hs.level"]
     assert gauge[-1] == 7.5
     sketches = [p for p in points if p["type"] == "sketch"]
     assert sum(s["cnt"] for s in sketches) == 100 and sum(s["sum"] for s in sketches) == 5050
     assert {s["metric"] for s in sketches} == {"hs.latency"}
-    assert 25 <= sum(p["value"] for p in points if p["metric"] == "hs.users") <= 50
+    assert 25 <= sum(p["value"] for p in points if p.get("metric") == "hs.users") <= 50
     (event,) = [p for p in points if p["type"] == "event"]
     assert (event["title"], event["text"], event["alert_type"], event["priority"]) == (
-        "Deployed", "version 2", "success", "low")
+        "hs.Deployed", "version 2", "success", "low")  # hot-shots prefixes titles too
     assert event["tags"] == ["client:hot-shots", "v:2"]
     (check,) = [p for p in points if p["type"] == "service_check"]
     assert (check["name"], check["status"], check["message"]) == ("hs.db.up", 1, "slow")

@@ -44,7 +44,7 @@ def test_killed_data_plane_loses_at_most_the_open_bucket(penstockd, config, traf
     c = config()
     daemon = penstockd(c).start()
     before = traffic(uds(c), "before", packets=500).report()
-    lab.wait_until(lambda: daemon.counter_sums("before") == before["counters"], 15, "the bucket delivered")
+    lab.wait_until(lambda: before["counters"].items() <= daemon.counter_sums("before").items(), 15, "the bucket delivered")
     open_bucket = traffic(uds(c), "open", packets=500).report()
     lines = before["lines"] + open_bucket["lines"]
     lab.wait_until(lambda: daemon.ledger()["lines"]["total"] == lines, 10, "all of it counted")
@@ -56,7 +56,7 @@ def test_killed_data_plane_loses_at_most_the_open_bucket(penstockd, config, traf
     assert_balanced(ledger)
     assert_sums(daemon, before, after)
     # The bucket may have closed just before the kill; then some or all of it is there.
-    sums = daemon.counter_sums("open")
+    sums = {k: v for k, v in daemon.counter_sums("open").items() if k in open_bucket["counters"]}
     assert all(sums[name] <= open_bucket["counters"][name] for name in sums)
     lost = ledger["samples"]["lost_in_crash"]
     assert lost <= sum(open_bucket["samples"].values())

@@ -171,6 +171,7 @@ class Daemon:
         except LabError as error:
             raise LabError(f"{error}\n{self.state()}") from None
         self.data_plane_pid()
+        self.data_plane_pid()
 
     def ctl(self, *args, timeout=60):
         return run(PENSTOCKCTL, "--socket", self.control_socket, "--json", *args, check=False,
@@ -190,18 +191,16 @@ class Daemon:
     def ledger(self):
         return self._ctl_json("ledger")
 
+    def stats(self):
+        return self._ctl_json("stats")
+
     def data_plane_pid(self):
-        """The pid of the data plane that holds our agent socket, or None."""
-        inodes = {line.split()[6] for line in pathlib.Path("/proc/net/unix").read_text().splitlines()
-                  if line.endswith(f" {self.run_dir / 'dataplane.sock'}")}
-        for proc in pathlib.Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (proc / "exe").resolve().name.split(" ")[0] != DATA_PLANE.name:
-                    continue
-                links = {os.readlink(fd) for fd in (proc / "fd").iterdir()}
-                if any(f"socket:[{inode}]" in links for inode in inodes):
-                    self.data_planes.add(int(proc.name))
-                    return int(proc.name)
+        """The pid of the running data plane, or None."""
+        with contextlib.suppress(LabError, OSError, ValueError):
+            pid = self.status().get("data_plane", {}).get("pid")
+            if pid:
+                self.data_planes.add(pid)
+            return pid or None
         return None
 
     def daemon_pid(self):

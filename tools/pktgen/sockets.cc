@@ -58,6 +58,7 @@ class SocketOutput : public Output {
         ::nanosleep(&pause, nullptr);
         return SendResult{0, true, false};
       }
+      case EPIPE:
       case ECONNREFUSED:
         if (is_udp(fd)) return SendResult{0, false, true};
         return absl::UnavailableError(

@@ -2,12 +2,12 @@
 #include <string>
 #include <vector>
 
-#include "../../unit/api/segment_rows.h"
 #include "controlplane/exporters/json_lines.h"
 #include "controlplane/exporters/prometheus.h"
 #include "dataplane/api/segment.h"
 #include "dataplane/api/segment_format.h"
 #include "dataplane/api/segment_merge.h"
+#include "tests/support/segment_rows.h"
 #include "xxhash.h"
 
 // Arbitrary bytes as a Segment, with magic, size and checksum put right so that the rest is

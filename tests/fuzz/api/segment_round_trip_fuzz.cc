@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "../../unit/api/segment_rows.h"
 #include "dataplane/api/segment.h"
+#include "tests/support/segment_rows.h"
 
 // Rows made of the fuzzer's bytes, written and read back, must be the rows.
 

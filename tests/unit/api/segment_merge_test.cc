@@ -8,7 +8,7 @@
 #include <set>
 
 #include "dataplane/api/sketch_key.h"
-#include "segment_rows.h"
+#include "tests/support/segment_rows.h"
 
 namespace penstock::segment {
 namespace {

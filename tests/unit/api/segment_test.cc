@@ -11,7 +11,7 @@
 
 #include "dataplane/api/segment_format.h"
 #include "dataplane/base/strings.h"
-#include "segment_rows.h"
+#include "tests/support/segment_rows.h"
 #include "xxhash.h"
 
 namespace penstock::segment {

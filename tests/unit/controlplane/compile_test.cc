@@ -125,7 +125,7 @@ TEST(Compile, HugepagesAsConfiguredAndAvailable) {
   EXPECT_THAT(eal_args(*without->plan), Contains("--no-huge"));
   EXPECT_THAT(without->notes, Contains(HasSubstr("without hugepages")));
   facts.hugepages_free = 1000;
-  EXPECT_THAT(eal_args(*compiled(config, facts)->plan), Contains("--huge-unlink=always"));
+  EXPECT_THAT(eal_args(*compiled(config, facts)->plan), Contains("--in-memory"));
   Config never = config;
   never.hugepages = HugepageChoice::kNever;
   without = compiled(never, facts);
