@@ -191,6 +191,9 @@ class Daemon:
     def ledger(self):
         return self._ctl_json("ledger")
 
+    def stats(self):
+        return self._ctl_json("stats")
+
     def data_plane_pid(self):
         """The pid of the running data plane, or None."""
         with contextlib.suppress(LabError, OSError, ValueError):
