@@ -162,7 +162,11 @@ absl::Status write_file_atomically(const std::string& path, const std::string& t
   while (!rest.empty()) {
     const ssize_t n = ::write(fd.get(), rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_status(errno, cat("cannot write ", next));
+    if (n < 0) {
+      const int error = errno;
+      ::unlink(next.c_str());  // on a full disk it would be in the way of the next attempt
+      return errno_status(error, cat("cannot write ", next));
+    }
     rest.remove_prefix(static_cast<size_t>(n));
   }
   if (::rename(next.c_str(), path.c_str()) != 0) {

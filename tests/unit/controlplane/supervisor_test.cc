@@ -48,6 +48,7 @@ struct Control {
     o.executable = "/proc/self/exe";
     o.backoff_min_ms = 10;
     o.backoff_max_ms = 40;
+    o.drain_ms = 2000;
     supervisor = std::make_unique<Supervisor>(
         *loop, *delivery, o,
         Supervisor::Events{[this](const std::string& why) { fatal = why; },
@@ -190,6 +191,44 @@ TEST_F(SupervisorTest, AKilledPenstockdIsFollowedByOneThatAdopts) {
   EXPECT_EQ(ledger("samples", "lost_in_crash"), 2u);
   stop();
   EXPECT_EQ(delivered_, 15u);
+}
+
+TEST_F(SupervisorTest, SocketsThatAKilledDrainHadShutAreOpenedAgain) {
+  start();
+  for (const Listener& l : control().supervisor->listeners()) refuse_senders(l);
+  control_.reset();
+  start();
+  ::kill(last_pid_, SIGKILL);
+  ASSERT_TRUE(control().until([&] { return control().delivery->state().restarts == 1; }));
+  ASSERT_TRUE(control().until_running());
+  last_pid_ = control().supervisor->pid();
+  tell("add 5");
+  ASSERT_TRUE(control().until([&] { return ledger("samples", "open") == 5; }));
+  stop();
+}
+
+TEST_F(SupervisorTest, ADataPlaneThatNeverAnswersIsLeftWithItsSocket) {
+  start();
+  control_.reset();
+  ::kill(last_pid_, SIGSTOP);
+  control();  // connects; no Hello comes
+  control().supervisor->stop();
+  ASSERT_TRUE(control().until([&] { return !control().fatal.empty(); }));
+  EXPECT_THAT(control().fatal, HasSubstr("dataplane.sock does not answer"));
+  control_.reset();
+  ::kill(last_pid_, SIGCONT);
+  start();
+  EXPECT_TRUE(control().supervisor->adopted());
+  stop();
+}
+
+TEST_F(SupervisorTest, AdoptsWithoutAStateFile) {
+  start();
+  control_.reset();
+  ASSERT_EQ(::unlink((config_.run_dir + "/state.json").c_str()), 0);
+  start();
+  EXPECT_TRUE(control().supervisor->degraded().empty()) << control().supervisor->degraded().front();
+  stop();
 }
 
 TEST_F(SupervisorTest, AnotherConfigurationIsDegradedUntilItIsRestarted) {
