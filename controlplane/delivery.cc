@@ -35,6 +35,11 @@ Delivery::~Delivery() {
 void Delivery::start(State state, bool same_run) {
   const Lock lock(mutex_);
   const std::map<std::string, ExporterProgress> before = std::move(state.exporters);
+  if (!same_run && state.instance != 0) {
+    spdlog::warn(
+        "the data plane that an earlier penstockd left is gone, with what it had not handed "
+        "over; the ledger begins anew");
+  }
   state_ = same_run ? std::move(state) : State{};
   state_.exporters.clear();
   for (const auto& lane : lanes_) {

@@ -44,7 +44,9 @@ HttpServer::HttpServer(std::string key, ListenAddress address)
   server_->set_keep_alive_timeout(kTimeoutS);  // until the first request, too
   server_->set_read_timeout(kTimeoutS);
   server_->set_write_timeout(kTimeoutS);
-  server_->set_keep_alive_max_count(1);  // an idle connection would occupy a worker
+  // An idle connection occupies a worker: one request each, and a second to begin it.
+  server_->set_keep_alive_max_count(1);
+  server_->set_keep_alive_timeout(1);
   server_->set_payload_max_length(0);
   // The library's own choice, SO_REUSEPORT, would hide that the port is taken.
   server_->set_socket_options([](socket_t socket) {

@@ -192,13 +192,13 @@ void add_blocks(std::vector<StatsBlockValues>& into, const std::vector<StatsBloc
       into.push_back(block);
       continue;
     }
-    for (const auto& [name, value] : block.counters) {
-      const auto counter =
-          std::ranges::find_if(same->counters, [&](const auto& c) { return c.first == name; });
+    for (const auto& added : block.counters) {
+      const auto counter = std::ranges::find_if(
+          same->counters, [&](const auto& c) { return c.first == added.first; });
       if (counter == same->counters.end()) {
-        same->counters.emplace_back(name, value);
+        same->counters.push_back(added);
       } else {
-        counter->second += value;
+        counter->second += added.second;
       }
     }
   }

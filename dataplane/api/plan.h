@@ -30,7 +30,7 @@ inline constexpr size_t kPlanUdpPortsMax = 8;   // UDP destination ports a port
 inline constexpr size_t kPlanEalArgsMax = 48;
 inline constexpr size_t kPlanTagsMax = 256;
 inline constexpr size_t kPlanExclusionsMax = 256;
-inline constexpr size_t kPlanTextBytes = 256 * 1024;
+inline constexpr size_t kPlanTextBytes = size_t{256} * 1024;
 
 // A string in Plan::text.
 struct TextRef {

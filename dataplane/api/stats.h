@@ -173,7 +173,7 @@ class StatsBuilder {
   std::span<std::byte> memory_;
 };
 
-inline constexpr size_t kStatsBytes = 512 * 1024;
+inline constexpr size_t kStatsBytes = size_t{512} * 1024;
 inline constexpr size_t kStatsBlocksMax = 256;
 
 // One block as a reader sees it: label and name -> value, in the order of the lists above.

@@ -62,13 +62,16 @@ int write_bpf_log(libbpf_print_level level, const char* format, va_list args) {
   return n;
 }
 
+void set_log_level(uint32_t quiet) {
+  rte_log_set_global_level(spdlog::should_log(spdlog::level::debug) ? RTE_LOG_DEBUG : quiet);
+}
+
 absl::Status route_logs() {
   static FILE* const stream = fopencookie(nullptr, "w", {nullptr, write_log, nullptr, nullptr});
   if (stream == nullptr || rte_openlog_stream(stream) != 0) {
     return absl::InternalError("EAL: cannot route DPDK's log");
   }
-  rte_log_set_global_level(spdlog::should_log(spdlog::level::debug) ? RTE_LOG_DEBUG
-                                                                    : RTE_LOG_WARNING);
+  set_log_level(RTE_LOG_ERR);  // EAL's start warns of every hugepage size it does not find
   libbpf_set_print(write_bpf_log);
   return absl::OkStatus();
 }
@@ -92,6 +95,7 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::start(const Plan& plan) {
             "\". Ports need root, the CPUs named in penstock.cores, and hugepages unless "
             "penstock.hugepages is never; the lines above say which"));
   }
+  set_log_level(RTE_LOG_WARNING);
   return std::unique_ptr<Eal>(new Eal);
 }
 

@@ -16,8 +16,10 @@ BUILD, ASAN, TSAN = ROOT / "build", ROOT / "build-asan", ROOT / "build-tsan"
 LOGS = BUILD / "logs"
 CLANG = {"CC": "clang-14", "CXX": "clang++-14"}
 FUZZ_SECONDS = 30  # over all fuzzers
-# Where threads share memory; the rest would only repeat the other builds.
-THREADED = re.compile("ring|sleeper|worker|shard|keeper|uring|io|agent|supervisor|control|exporter")
+# The unit tests with threads; the rest would only repeat the other builds. `nic` is left out: the driver
+# between its threads is DPDK's, which ThreadSanitizer cannot see into.
+THREADED = ["ring", "sleeper", "worker", "sealer", "uring_loop", "io_loop", "nic_life", "exporters", "supervisor",
+            "control"]
 # Undefined behaviour must fail a test, not scroll by. Leaks in a test binary fail it too.
 SANITIZERS = {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", "TSAN_OPTIONS": "halt_on_error=1"}
 
@@ -144,14 +146,8 @@ def fuzz():
 
 def thread_sanitizer():
     configure(TSAN, "-Db_sanitize=thread")
-    listed = subprocess.run(["meson", "test", "-C", TSAN, "--list", "--no-rebuild"], capture_output=True,
-                            text=True, check=True).stdout
-    names = [line.split(" / ")[-1].strip() for line in listed.splitlines()]
-    names = [name for name in names if THREADED.search(name)]
-    if not names:
-        return Count()
-    run("build-build-tsan", "ninja", "-C", TSAN, *(f"tests/unit/test_{name}" for name in names))
-    return meson_test(TSAN, *names, env=SANITIZERS)
+    run("build-build-tsan", "ninja", "-C", TSAN, *(f"tests/unit/test_{name}" for name in THREADED))
+    return meson_test(TSAN, *THREADED, env=SANITIZERS)
 
 
 def sources(*patterns):

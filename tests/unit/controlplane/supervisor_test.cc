@@ -5,9 +5,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <csignal>
+#include <atomic>
 #include <cstdlib>
-#include <cstring>
 
 #include "control_support.h"
 #include "controlplane/monitor.h"
@@ -46,7 +45,7 @@ struct Control {
     Supervisor::Options o;
     o.config = config;
     o.facts = read_machine_facts();
-    o.executable = FAKE_DATAPLANE;
+    o.executable = "/proc/self/exe";
     o.backoff_min_ms = 10;
     o.backoff_max_ms = 40;
     o.drain_ms = 2000;
@@ -90,20 +89,13 @@ class SupervisorTest : public testing::Test {
     config_.run_dir = directory_.path();
     config_.socket_path = directory_.file("dsd.socket");
     config_.udp_port = 0;
-    ::unsetenv("PENSTOCK_FAKE");
-  }
-  ~SupervisorTest() override {
-    control_.reset();
-    if (last_pid_ > 0) ::kill(last_pid_, SIGKILL);
+    ::setenv("PENSTOCK_FAKE", "serve", 1);
   }
   Control& control() {
     if (control_ == nullptr) control_ = std::make_unique<Control>(config_, delivered_);
     return *control_;
   }
-  void start() {
-    ASSERT_TRUE(control().until_running()) << control().fatal;
-    last_pid_ = control().supervisor->pid();
-  }
+  void start() { ASSERT_TRUE(control().until_running()) << control().fatal; }
   void tell(const std::string& text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -119,7 +111,6 @@ class SupervisorTest : public testing::Test {
   void stop() {
     control().supervisor->stop();
     ASSERT_TRUE(control().until([this] { return control().stopped; }));
-    last_pid_ = 0;
     EXPECT_TRUE(control().monitor->ledger_now()["balanced"].get<bool>())
         << control().monitor->ledger_now().dump(2);
   }
@@ -128,7 +119,6 @@ class SupervisorTest : public testing::Test {
   Config config_;
   std::atomic<uint64_t> delivered_ = 0;
   std::unique_ptr<Control> control_;
-  pid_t last_pid_ = 0;
 };
 
 TEST_F(SupervisorTest, StartsTakesSegmentsAndDrains) {

@@ -8,29 +8,15 @@
 #include <thread>
 
 #include "dataplane/core/clock.h"
+#include "tests/support/small_plan.h"
 
 namespace penstock {
 namespace {
 
 using namespace std::chrono_literals;
 
-std::unique_ptr<Plan> small_plan() {
-  auto plan = make_plan();
-  plan->shard_count = 1;
-  plan->shards[0].rx = -1;
-  plan->interval_s = 10;
-  plan->dogstatsd.buffer_size = 8192;
-  plan->dogstatsd.context_expiry_s = 20;
-  plan->dogstatsd.counter_expiry_s = 300;
-  plan->limits = {.contexts = 64,
-                  .context_bytes = 1 << 16,
-                  .memo_bytes = 1 << 16,
-                  .sample_bytes = 1 << 16,
-                  .set_members = 64,
-                  .carry_bytes = 1 << 16,
-                  .ring_slots = 64,
-                  .segments_held = 4,
-                  .segment_bytes_held = 1 << 20};
+std::unique_ptr<Plan> one_shard() {
+  auto plan = small_plan(1);
   finish_plan(*plan);
   return plan;
 }
@@ -72,7 +58,7 @@ class ShardWorkerTest : public testing::Test {
 
   static constexpr std::string_view kLine = "requests:1|c";
   std::array<uint8_t, 64 + kPacketPadding> text_{};
-  std::unique_ptr<Plan> plan_ = small_plan();
+  std::unique_ptr<Plan> plan_ = one_shard();
   ShardStats stats_;
   ShardWorker worker_{*plan_, 0, stats_, *Sleeper::create()};
   std::atomic<bool> stop_{false};

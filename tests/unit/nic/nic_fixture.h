@@ -14,31 +14,19 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/worker.h"
+#include "tests/support/small_plan.h"
 
 namespace penstock::testing {
 
 // A Plan for tests without hugepages, PCI or kernel interfaces; `shards` shards, no port yet.
 inline std::unique_ptr<Plan> test_plan(Wiring wiring, uint16_t shards) {
-  auto plan = make_plan();
+  auto plan = small_plan(shards);
   plan->wiring = wiring;
   plan->use_eal = 1;
-  plan->shard_count = shards;
-  for (uint16_t i = 0; i < shards; ++i) {
-    plan->shards[i].rx = wiring == Wiring::kInline ? static_cast<int16_t>(i) : int16_t{-1};
-  }
-  plan->interval_s = 10;
   plan->dogstatsd.buffer_size = 1000;
-  plan->dogstatsd.context_expiry_s = 20;
-  plan->dogstatsd.counter_expiry_s = 300;
-  plan->limits = {.contexts = 256,
-                  .context_bytes = 1 << 16,
-                  .memo_bytes = 1 << 16,
-                  .sample_bytes = 1 << 16,
-                  .set_members = 64,
-                  .carry_bytes = 1 << 16,
-                  .ring_slots = 64,
-                  .segments_held = 4,
-                  .segment_bytes_held = 1 << 20};
+  for (uint16_t i = 0; wiring == Wiring::kInline && i < shards; ++i) {
+    plan->shards[i].rx = static_cast<int16_t>(i);
+  }
   return plan;
 }
 

@@ -11,30 +11,17 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/small_plan.h"
+
 namespace penstock {
 namespace {
 
 std::unique_ptr<Plan> two_shards() {
-  auto plan = make_plan();
-  plan->shard_count = 2;
-  plan->shards[0].rx = plan->shards[1].rx = -1;
+  auto plan = small_plan(2);
   plan->listener_count = 2;
   plan->listeners[0].kind = plan->listeners[1].kind = ListenerKind::kUdsDatagram;
   plan->listeners[1].eol_required = 1;
   plan->io_buffers = 32;
-  plan->interval_s = 10;
-  plan->dogstatsd.buffer_size = 1024;
-  plan->dogstatsd.context_expiry_s = 20;
-  plan->dogstatsd.counter_expiry_s = 300;
-  plan->limits = {.contexts = 64,
-                  .context_bytes = 1 << 16,
-                  .memo_bytes = 1 << 16,
-                  .sample_bytes = 1 << 16,
-                  .set_members = 64,
-                  .carry_bytes = 1 << 16,
-                  .ring_slots = 64,
-                  .segments_held = 4,
-                  .segment_bytes_held = 1 << 20};
   finish_plan(*plan);
   return plan;
 }
