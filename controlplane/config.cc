@@ -1,5 +1,7 @@
 #include "controlplane/config.h"
 
+#include <yaml-cpp/depthguard.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -143,6 +145,11 @@ class AgentKeys {
 
   void sort_out(const YAML::Node& key_node, std::set<std::string>& ignored) {
     const std::string key = key_node.IsScalar() ? key_node.Scalar() : std::string();
+    if (!seen_.insert(key).second) {
+      problems_.warnings.push_back(
+          cat(at_line(problems_, key_node), ": ", key, ": written twice; the first one counts"));
+      return;
+    }
     if (key == "penstock" || known_.contains(key)) return;
     const std::string first = key.substr(0, key.find('.'));
     if (std::ranges::find(kIgnoredAgentKeys, first) != std::end(kIgnoredAgentKeys)) {
@@ -162,6 +169,7 @@ class AgentKeys {
   YAML::Node top_;
   const Environment& environment_;
   std::set<std::string> known_;
+  std::set<std::string> seen_;
 };
 
 void read_udp_port(const Value& v, Config& c) {
@@ -458,6 +466,9 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
       read_penstock(problems, top["penstock"], loaded.config);
     }
     loaded.ignored = agent.finish();
+  } catch (const YAML::DeepRecursion& e) {
+    return absl::InvalidArgumentError(
+        cat(file, ":", e.mark.line + 1, ": not valid YAML: nested too deeply"));
   } catch (const YAML::Exception& e) {
     return absl::InvalidArgumentError(
         cat(file, ":", e.mark.line + 1, ": not valid YAML: ", std::string_view(e.msg)));
@@ -474,10 +485,14 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
 absl::StatusOr<LoadedConfig> load_config(const std::string& path, const Environment& environment) {
   std::ifstream stream(path);
   if (!stream) return errno_status(errno, cat("configuration ", path));
-  std::ostringstream text;
-  text << stream.rdbuf();
-  if (stream.bad()) return errno_status(errno, cat("configuration ", path));
-  return parse_config(text.str(), path, environment);
+  std::string text;
+  try {
+    stream.exceptions(std::ios::badbit);
+    text.assign(std::istreambuf_iterator<char>(stream), {});
+  } catch (const std::ios::failure&) {  // a directory opens, and cannot be read
+    return errno_status(errno, cat("configuration ", path));
+  }
+  return parse_config(text, path, environment);
 }
 
 }  // namespace penstock

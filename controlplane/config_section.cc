@@ -94,6 +94,7 @@ void Value::read(bool& out) const {
 
 void Value::read(std::string& out) const {
   if (!node_.IsScalar()) return fail("must be text");
+  if (node_.Scalar().find('\0') != std::string::npos) return fail("must not hold a NUL byte");
   out = node_.Scalar();
 }
 
@@ -103,7 +104,7 @@ void Value::read(std::vector<std::string>& out) const {
   out.clear();
   for (const Value& v : *list) {
     if (!v.node().IsScalar()) return v.fail("must be a list of texts");
-    out.push_back(v.node().Scalar());
+    v.read(out.emplace_back());
   }
 }
 
@@ -165,7 +166,11 @@ void Section::finish() const {
   for (const auto& entry : node_) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : std::string();
     const std::string where = cat(at_line(problems_, entry.first), ": ", prefix_, key);
-    if (!seen.insert(key).second) {
+    if (!entry.first.IsScalar()) {
+      const std::string name = prefix_.substr(0, prefix_.size() - 1);
+      problems_.errors.push_back(
+          cat(at_line(problems_, entry.first), ": ", name, ": a key must be text"));
+    } else if (!seen.insert(key).second) {
       problems_.errors.push_back(cat(where, ": written twice; remove one"));
     } else if (std::ranges::find(known, key) == known.end()) {
       problems_.errors.push_back(

@@ -82,8 +82,9 @@ void Server::on_client(uint64_t id, uint32_t events) {
   const ssize_t n = ::recv(clients_[id].socket.get(), text.data(), text.size(), MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) return drop(id, /*counted=*/false);
-  // Too long, or a second request before the first is answered.
-  if (static_cast<size_t>(n) > text.size() || clients_[id].waiting) {
+  // Too long, or a second request before the first is answered and its answer taken.
+  const bool busy = clients_[id].waiting || !clients_[id].out.empty();
+  if (static_cast<size_t>(n) > text.size() || busy) {
     return drop(id, /*counted=*/true);
   }
   text.resize(static_cast<size_t>(n));

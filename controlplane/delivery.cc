@@ -1,6 +1,9 @@
 #include "controlplane/delivery.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 #include "dataplane/base/log.h"
@@ -32,6 +35,11 @@ Delivery::~Delivery() {
 void Delivery::start(State state, bool same_run) {
   const Lock lock(mutex_);
   const std::map<std::string, ExporterProgress> before = std::move(state.exporters);
+  if (!same_run && state.instance != 0) {
+    spdlog::warn(
+        "the data plane that an earlier penstockd left is gone, with what it had not handed "
+        "over; the ledger begins anew");
+  }
   state_ = same_run ? std::move(state) : State{};
   state_.exporters.clear();
   for (const auto& lane : lanes_) {
@@ -121,6 +129,7 @@ void Delivery::accept(const agent::SegmentReady& ready, const Fd& memfd) {
     enforce_bounds(*lane);
     finish_given_up(*lane);
   }
+  if (lanes_.empty()) save();
   finished_if_last(state_.instance, ready.sequence);
   wake_.notify_all();
 }
@@ -176,7 +185,11 @@ void Delivery::finished_if_last(uint64_t instance, uint64_t sequence) {
       if (e.instance == instance && e.sequence == sequence) return;
     }
   }
-  finished_(instance, sequence);
+  if (state_error_.empty() || closing_) {
+    finished_(instance, sequence);
+  } else if (std::ranges::find(unsaved_, std::pair(instance, sequence)) == unsaved_.end()) {
+    unsaved_.emplace_back(instance, sequence);
+  }
 }
 
 // Prepares and delivers the front. The lock is free while the exporter works.
@@ -217,8 +230,12 @@ bool Delivery::attempt(Lane& lane, Lock& lock) {
 void Delivery::run(Lane& lane) {
   Lock lock(mutex_);
   int64_t wait_ms = options_.retry_min_ms;
+  const auto work = [&] { return stopping_ || !lane.queue.empty(); };
   while (true) {
-    wake_.wait(lock, [&] { return stopping_ || !lane.queue.empty(); });
+    wake_.wait(lock, [&] { return work() || !state_error_.empty(); });
+    const std::chrono::milliseconds pause(options_.retry_max_ms);
+    while (!state_error_.empty() && !wake_.wait_for(lock, pause, work)) save();
+    if (!work()) continue;
     if (stopping_) return;
     if (attempt(lane, lock)) {
       wait_ms = options_.retry_min_ms;
@@ -238,7 +255,7 @@ CrashLoss Delivery::depart(const std::vector<StatsBlockValues>& last, bool crash
   if (crashed) ++state_.departed.crashes;
   state_.reception = {};
   state_.instance = 0;
-  save();
+  save_or_forget();
   return loss;
 }
 
@@ -317,11 +334,47 @@ void Delivery::give_up_all() {
 
 void Delivery::save() {
   const absl::Status status = write_file_atomically(options_.state_path, encode_state(state_));
-  if (!status.ok() && !save_failed_) {
-    spdlog::error("{}; a kill -9 of penstockd now could deliver Segments twice",
-                  to_std(status.message()));
+  const bool failed_before = !state_error_.empty();
+  if (status.ok()) {
+    if (failed_before) spdlog::info("{}: written again", options_.state_path);
+    state_error_.clear();
+    return release_unsaved();
   }
-  save_failed_ = !status.ok();
+  state_error_ = cat(to_std(status.message()),
+                     "; until it can be written, Segments stay with the data plane "
+                     "(penstock.limits.segments_held): free space in penstock.run_dir");
+  if (closing_) return save_or_forget();
+  if (failed_before) return;
+  spdlog::error("{}", state_error_);
+  wake_.notify_all();
+}
+
+// The State of before is about Segments that will not come again: an exporter that went back to its
+// cursor would lose them.
+void Delivery::save_or_forget() {
+  if (!closing_) save();
+  if (!state_error_.empty() && ::unlink(options_.state_path.c_str()) != 0 && errno != ENOENT) {
+    spdlog::error("{} is out of date and cannot be removed; remove it before the next start",
+                  options_.state_path);
+  }
+}
+
+void Delivery::release_unsaved() {
+  for (const auto& [instance, sequence] : unsaved_) finished_(instance, sequence);
+  unsaved_.clear();
+}
+
+void Delivery::close_books() {
+  const Lock lock(mutex_);
+  if (closing_) return;
+  closing_ = true;
+  save();
+  release_unsaved();
+}
+
+std::string Delivery::state_error() const {
+  const Lock lock(mutex_);
+  return state_error_;
 }
 
 }  // namespace penstock

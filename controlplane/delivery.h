@@ -28,7 +28,9 @@ struct ExporterStatus {
 
 // Hands every Segment to every exporter, once each, also across kill -9 of penstockd: one bounded
 // queue and one thread for each exporter, with retries, so that a slow store delays nobody. Keeps
-// the State and writes it after each delivery.
+// the State and writes it after each delivery. While the State cannot be written, delivery goes on
+// and nothing is finished: the Segments stay with the data plane, which announces them again to the
+// penstockd that reads the older State.
 //
 // At the bound (segments or bytes) the oldest Segment that is not being delivered is given up and
 // counted. Thread-safe.
@@ -78,6 +80,12 @@ class Delivery {
   [[nodiscard]] uint64_t corrupt_segments() const;
   [[nodiscard]] bool idle() const;  // nothing queued
 
+  // Why the State cannot be written; empty while it can.
+  [[nodiscard]] std::string state_error() const;
+  // The data plane has drained: no penstockd will need the State to go on, so what is delivered is
+  // finished also where it cannot be written.
+  void close_books();
+
   // Gives up everything queued that is not being delivered this moment, and what comes later.
   void give_up_all();
 
@@ -116,6 +124,8 @@ class Delivery {
   bool wanted(const Lane& lane, uint64_t sequence);
   void finished_if_last(uint64_t instance, uint64_t sequence);
   void save();
+  void save_or_forget();
+  void release_unsaved();
 
   const Options options_;
   const Finished finished_;
@@ -127,7 +137,9 @@ class Delivery {
   uint64_t corrupt_ = 0;
   bool stopping_ = false;
   bool giving_up_ = false;
-  bool save_failed_ = false;
+  bool closing_ = false;
+  std::string state_error_;
+  std::vector<std::pair<uint64_t, uint64_t>> unsaved_;  // finished, once the State is written
 };
 
 }  // namespace penstock

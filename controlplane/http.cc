@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <semaphore>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
@@ -13,6 +14,25 @@ namespace {
 
 constexpr size_t kWorkers = 2;
 constexpr int kTimeoutS = 2;
+// Taken in and not yet closed; further ones wait in the kernel. The library takes in all there are,
+// and clients that say nothing could use up the process's descriptors.
+constexpr ptrdiff_t kConnectionsMax = 16;
+
+class Workers : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> connection) override {
+    free_.acquire();
+    pool_.enqueue([this, connection = std::move(connection)] {
+      connection();
+      free_.release();
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  std::counting_semaphore<kConnectionsMax> free_{kConnectionsMax};
+  httplib::ThreadPool pool_{kWorkers};  // ends before what its tasks use
+};
 
 }  // namespace
 
@@ -20,10 +40,13 @@ HttpServer::HttpServer(std::string key, ListenAddress address)
     : key_(std::move(key)),
       address_(std::move(address)),
       server_(std::make_unique<httplib::Server>()) {
-  server_->new_task_queue = [] { return new httplib::ThreadPool(kWorkers); };
+  server_->new_task_queue = [] { return new Workers; };
+  server_->set_keep_alive_timeout(kTimeoutS);  // until the first request, too
   server_->set_read_timeout(kTimeoutS);
   server_->set_write_timeout(kTimeoutS);
-  server_->set_keep_alive_max_count(1);  // an idle connection would occupy a worker
+  // An idle connection occupies a worker: one request each, and a second to begin it.
+  server_->set_keep_alive_max_count(1);
+  server_->set_keep_alive_timeout(1);
   server_->set_payload_max_length(0);
   // The library's own choice, SO_REUSEPORT, would hide that the port is taken.
   server_->set_socket_options([](socket_t socket) {

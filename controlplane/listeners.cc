@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -193,6 +194,12 @@ void refuse_senders(const Listener& listener) {
     spdlog::warn("listener {}: its senders cannot be told of the stop: {}", listener.spec.name,
                  std::strerror(errno));
   }
+}
+
+bool refuses_senders(const Listener& listener) {
+  pollfd socket{listener.socket.get(), POLLRDHUP, 0};
+  return listener.spec.kind == ListenerKind::kUdsDatagram && listener.socket.valid() &&
+         ::poll(&socket, 1, 0) == 1;
 }
 
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running) {

@@ -26,6 +26,8 @@ std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32
 // be read. Before a drain: what the kernel accepted is then counted to the last datagram. A UDP
 // sender is told nothing and has no promise.
 void refuse_senders(const Listener& listener);
+// Whether that was done to it, by whatever process; it cannot be undone.
+bool refuses_senders(const Listener& listener);
 
 // Whether a listener opened earlier, with the address it is bound to, is what `configured` asks
 // for.

@@ -1,3 +1,4 @@
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <csignal>
@@ -47,7 +48,17 @@ void report(const LoadedConfig& loaded) {
   spdlog::info("Agent keys without effect in Penstock: {}", all);
 }
 
+// As many descriptors as we may have: held Segments are one each, in the data plane, which inherits
+// the limit.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int serve(const Config& config, const MachineFacts& facts) {
+  raise_descriptor_limit();
   absl::StatusOr<RunDir> run_dir = RunDir::open(config.run_dir);
   if (!run_dir.ok()) {
     const bool running = absl::IsAlreadyExists(run_dir.status());

@@ -102,6 +102,7 @@ std::vector<std::string> Monitor::reasons() const {
   for (const ExporterStatus& e : delivery_.statuses()) {
     if (!e.error.empty()) all.push_back(cat("exporter ", e.name, ": ", e.error));
   }
+  if (const std::string error = delivery_.state_error(); !error.empty()) all.push_back(error);
   for (const Named& s : servers_) {
     if (!s.server->error().empty()) all.push_back(s.server->error());
   }

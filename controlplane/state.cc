@@ -162,7 +162,11 @@ absl::Status write_file_atomically(const std::string& path, const std::string& t
   while (!rest.empty()) {
     const ssize_t n = ::write(fd.get(), rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_status(errno, cat("cannot write ", next));
+    if (n < 0) {
+      const int error = errno;
+      ::unlink(next.c_str());  // on a full disk it would be in the way of the next attempt
+      return errno_status(error, cat("cannot write ", next));
+    }
     rest.remove_prefix(static_cast<size_t>(n));
   }
   if (::rename(next.c_str(), path.c_str()) != 0) {
@@ -188,13 +192,13 @@ void add_blocks(std::vector<StatsBlockValues>& into, const std::vector<StatsBloc
       into.push_back(block);
       continue;
     }
-    for (const auto& [name, value] : block.counters) {
-      const auto counter =
-          std::ranges::find_if(same->counters, [&](const auto& c) { return c.first == name; });
+    for (const auto& added : block.counters) {
+      const auto counter = std::ranges::find_if(
+          same->counters, [&](const auto& c) { return c.first == added.first; });
       if (counter == same->counters.end()) {
-        same->counters.emplace_back(name, value);
+        same->counters.push_back(added);
       } else {
-        counter->second += value;
+        counter->second += added.second;
       }
     }
   }

@@ -191,7 +191,11 @@ void Supervisor::read_messages() {
           "once its data may be lost");
       loop_.change(process_.socket.get(), 0);  // only its end is of interest
       return;
-    } else if (absl::IsOutOfRange(received.status())) {
+    } else if (absl::IsOutOfRange(received.status()) ||
+               absl::IsResourceExhausted(received.status())) {
+      if (!absl::IsOutOfRange(received.status())) {
+        spdlog::error("{}; connecting again", to_std(received.status().message()));
+      }
       loop_.unwatch(process_.socket.get());
       process_.socket.reset();
     }  // ABORTED: a reset, told once; what was sent before it can still be read
@@ -285,10 +289,12 @@ absl::Status Supervisor::take_over(agent::Received& received) {
       listeners.back() = {spec, std::move(received.fds[i + 2]), {}};
     }
   }
-  // With the facts it was started with: hugepages it uses are not free now.
+  // With the facts it was started with: hugepages it uses are not free now. They are in the state
+  // file, which may be gone.
+  const MachineFacts before = delivery_.state().facts;
   const std::vector<ListenerSpec> specs = open_specs(listeners);
   const absl::StatusOr<Compiled> compiled =
-      compile(options_.config, delivery_.state().facts, specs);
+      compile(options_.config, before.cpus.empty() ? options_.facts : before, specs);
   if (!compiled.ok() || compiled->plan->hash != running.hash) {
     return absl::FailedPreconditionError(
         "the running data plane has another configuration; `penstockctl stop` and start again to "
@@ -353,12 +359,23 @@ void Supervisor::schedule_restart() {
 // From the last good Plan and with the same sockets, if they are ours.
 void Supervisor::restart() {
   delivery_.count_restart();
+  reopen_refusing();
   const absl::Status status = plan_fd_.valid() ? spawn() : start_fresh();
   if (status.ok()) return;
   spdlog::error("cannot start the data plane: {}", to_std(status.message()));
   last_exit_ = to_std(status.message());
   forget_process();
   schedule_restart();
+}
+
+// A penstockd that was killed in a drain had shut its sockets to senders, and we adopted them.
+void Supervisor::reopen_refusing() {
+  for (Listener& l : listeners_) {
+    if (!refuses_senders(l)) continue;
+    l.socket.reset();
+    l = std::move(open_listeners({&l.spec, 1}, options_.config.so_rcvbuf).front());
+    if (!l.socket.valid()) plan_fd_.reset();  // another Plan, without it
+  }
 }
 
 std::vector<StatsBlockValues> Supervisor::stats() const {
@@ -409,7 +426,8 @@ void Supervisor::stop() {
     signal_process(process_.pidfd, SIGTERM);
   }
   set_deadline(options_.drain_ms, [this] {
-    spdlog::error("the data plane did not drain in {} ms; it is killed", options_.drain_ms);
+    spdlog::error("the data plane did not drain in {} ms{}", options_.drain_ms,
+                  process_.pidfd.valid() ? "; it is killed" : "");
     kill_process();
   });
 }
@@ -418,6 +436,7 @@ void Supervisor::stop() {
 void Supervisor::on_drained() {
   process_.drained = true;
   if (phase_ != Phase::kDraining) return;  // told to by somebody else; it will be restarted
+  delivery_.close_books();
   set_deadline(options_.deliver_ms, [this] {
     spdlog::error("exporters did not deliver in {} ms; the rest is given up", options_.deliver_ms);
     delivery_.give_up_all();
@@ -433,7 +452,16 @@ void Supervisor::on_drained() {
 
 void Supervisor::kill_process() {
   signal_process(process_.pidfd, SIGKILL);
-  if (!process_.pidfd.valid()) finish();  // not ours to kill: its process is unknown
+  if (!process_.pidfd.valid()) leave_behind();
+}
+
+// It never said Hello, so its process is unknown. Its socket stays for the next penstockd.
+void Supervisor::leave_behind() {
+  phase_ = Phase::kStopped;
+  loop_.cancel(deadline_);
+  events_.fatal(cat("the data plane behind ", socket_path_,
+                    " does not answer and is left as it is; start penstockd again to take it over, "
+                    "or end penstock-dataplane by hand"));
 }
 
 void Supervisor::finish_if_done() {
@@ -456,6 +484,8 @@ void Supervisor::abandon() {
   set_deadline(options_.exit_ms, [this] { finish(); });
   if (process_.pidfd.valid()) {
     signal_process(process_.pidfd, SIGKILL);
+  } else if (process_.socket.valid()) {
+    leave_behind();
   } else {
     finish();
   }

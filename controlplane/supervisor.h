@@ -114,6 +114,7 @@ class Supervisor {
   void report_exit(const std::string& exit, const CrashLoss& loss, bool crashed);
   void schedule_restart();
   void restart();
+  void reopen_refusing();
 
   void flush_acks();
   void on_drained();
@@ -121,6 +122,7 @@ class Supervisor {
   void finish();
   void forget_process();
   void kill_process();
+  void leave_behind();
   void set_deadline(int64_t ms, EventLoop::Callback callback);
 
   EventLoop& loop_;

@@ -101,6 +101,14 @@ agent::PortState port_message(uint32_t index, const NicPortState& state) {
   return message;
 }
 
+void log_change(std::string_view port, const NicPortState& state) {
+  if (!state.up) {
+    spdlog::error("port {}: {}", port, state.text);
+  } else {
+    spdlog::warn("port {}: link {}", port, state.link ? "up" : "down");
+  }
+}
+
 // Everything that receives or aggregates, from the Plan to the running threads.
 class DataPlane {
  public:
@@ -174,7 +182,10 @@ class DataPlane {
     nic_->read_losses();
     const std::vector<NicPortState> now = nic_->ports();
     for (uint32_t i = 0; i < now.size(); ++i) {
-      if (i < reported_.size() && reported_[i] == now[i]) continue;
+      if (i < reported_.size()) {
+        if (reported_[i] == now[i]) continue;
+        log_change(plan_.str(plan_.ports[i].name), now[i]);
+      }
       endpoint.set_port_state(port_message(i, now[i]));
     }
     reported_ = now;

@@ -85,9 +85,13 @@ absl::StatusOr<Received> receive(int socket) {
     }
   }
   if (n == 0) return absl::OutOfRangeError("agent socket: closed by the peer");
+  if ((msg.msg_flags & MSG_CTRUNC) != 0) {
+    return absl::ResourceExhaustedError(
+        "agent socket: no file descriptors are free (RLIMIT_NOFILE)");
+  }
   const auto size = static_cast<size_t>(n);
   if (size < sizeof(Header) || r.message.header.version != kVersion ||
-      size != size_of(r.message.header.type) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+      size != size_of(r.message.header.type) || (msg.msg_flags & MSG_TRUNC) != 0) {
     return absl::InvalidArgumentError(
         cat("agent socket: a message of ", size, " bytes is of another build"));
   }

@@ -101,7 +101,8 @@ struct Received {
 };
 // Receives one message (blocks unless the socket is non-blocking). OUT_OF_RANGE at end of stream,
 // UNAVAILABLE when a non-blocking socket has none, INVALID_ARGUMENT for a message of the wrong
-// version, type or size.
+// version, type or size, RESOURCE_EXHAUSTED when its descriptors did not fit in this process: the
+// message is gone, and a new connection brings it again.
 absl::StatusOr<Received> receive(int socket);
 
 // Identifies the build: binaries that do not share it never talk. At most 47 bytes.

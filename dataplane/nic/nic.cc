@@ -159,10 +159,11 @@ absl::StatusOr<std::unique_ptr<Nic>> Nic::start(const Plan& plan, StatsBuilder& 
 std::vector<NicPortState> Nic::ports() const {
   std::vector<NicPortState> states;
   for (const PortSlot& slot : state_->ports) {
-    if (slot.port) {
+    const std::string trouble = slot.port ? slot.port->trouble() : slot.why;
+    if (trouble.empty()) {
       states.push_back({true, slot.port->link_up(), slot.port->text()});
     } else {
-      states.push_back({false, false, slot.why});
+      states.push_back({false, false, trouble});
     }
   }
   return states;

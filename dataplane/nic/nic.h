@@ -17,7 +17,7 @@ namespace penstock {
 // How a port is doing, for agent::PortState.
 struct NicPortState {
   bool up = false;    // it receives
-  bool link = false;  // its link is up, as the driver says
+  bool link = false;  // its link is up
   std::string text;   // driver, MAC, offloads; or why it failed and what to do
   bool operator==(const NicPortState&) const = default;
 };

@@ -257,9 +257,12 @@ absl::Status Port::run() {
 }
 
 bool Port::link_up() const {
+  if (filter_) return filter_->link_up();
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
+
+std::string Port::trouble() const { return filter_ ? filter_->trouble() : std::string(); }
 
 packet::Responder Port::responder() const {
   packet::Responder us{};

@@ -34,6 +34,8 @@ class Port {
   [[nodiscard]] rte_mempool* pool(uint16_t queue) const { return pools_[queue]; }
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] bool link_up() const;
+  // What befell it since the start, so that it will not receive again, and what to do; or empty.
+  [[nodiscard]] std::string trouble() const;
   // Who the port is for ARP, NDP and echo; the spans live as long as the port.
   [[nodiscard]] packet::Responder responder() const;
 

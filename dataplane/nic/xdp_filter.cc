@@ -1,6 +1,7 @@
 #include "dataplane/nic/xdp_filter.h"
 
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -119,6 +120,7 @@ absl::Status XdpFilter::admit(std::span<const uint16_t> udp_ports) {
   if (program.name != kProgram) {
     return absl::InternalError(cat("interface ", interface_, ": our XDP program is not attached"));
   }
+  program_ = program.id;
   ASSIGN_OR_RETURN(ports_, find_map(program, kPortsMap));
   for (const uint16_t port : udp_ports) {
     const uint8_t one = 1;
@@ -133,6 +135,28 @@ absl::Status XdpFilter::admit(std::span<const uint16_t> udp_ports) {
 void XdpFilter::withdraw() {
   for (const uint16_t port : admitted_) bpf_map_delete_elem(ports_.get(), &port);
   admitted_.clear();
+}
+
+bool XdpFilter::link_up() const {
+  ifreq request{};
+  if (::if_indextoname(index_, request.ifr_name) == nullptr) return false;
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return ::ioctl(socket.get(), SIOCGIFFLAGS, &request) == 0 &&
+         (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
+std::string XdpFilter::trouble() const {
+  std::array<char, IF_NAMESIZE> name;
+  if (::if_indextoname(index_, name.data()) == nullptr) {
+    return cat("interface ", interface_,
+               " is gone; once it is back, restart the data plane (SIGTERM to it)");
+  }
+  uint32_t id = 0;
+  if (bpf_xdp_query_id(static_cast<int>(index_), 0, &id) != 0 || id == program_) return {};
+  const std::string_view what =
+      id == 0 ? ": somebody took our XDP program off; undo what did it"
+              : ": somebody put another XDP program in the place of ours; remove it";
+  return cat("interface ", interface_, what, ", then restart the data plane (SIGTERM to it)");
 }
 
 absl::StatusOr<std::string> find_xdp_object() {

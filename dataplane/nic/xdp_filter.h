@@ -38,6 +38,12 @@ class XdpFilter {
   // Gives them back to the kernel. What the NIC has already received stays ours.
   void withdraw();
 
+  // Whether the interface has its link, as the kernel says; net_af_xdp says so in any case.
+  [[nodiscard]] bool link_up() const;
+  // What keeps datagrams from us for good and what to do, or empty: the interface is gone, or
+  // somebody took our program off it.
+  [[nodiscard]] std::string trouble() const;
+
  private:
   XdpFilter(std::string interface, unsigned index, Fd reservation)
       : interface_(std::move(interface)), index_(index), reservation_(std::move(reservation)) {}
@@ -45,7 +51,8 @@ class XdpFilter {
   std::string interface_;
   unsigned index_;  // of the interface
   Fd reservation_;
-  Fd ports_;  // the map penstock_ports
+  Fd ports_;              // the map penstock_ports
+  uint32_t program_ = 0;  // the kernel's id of our program
   std::vector<uint16_t> admitted_;
   bool was_stale_ = false;
 };

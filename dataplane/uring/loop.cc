@@ -1,7 +1,7 @@
 #include "dataplane/uring/loop.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -262,13 +262,12 @@ absl::Status Loop::drain() {
   return absl::OkStatus();
 }
 
+// By a look at each, as poll calls a socket readable for ever once it is shut to senders.
 bool Loop::sockets_hold_packets() const {
-  std::vector<pollfd> sockets;
-  for (const Listener& l : listeners_) {
-    if (l.state() == State::kFailed || l.state() == State::kEnded) continue;
-    sockets.push_back({l.fd(), POLLIN, 0});
-  }
-  return ::poll(sockets.data(), sockets.size(), 0) > 0;
+  return std::any_of(listeners_.begin(), listeners_.end(), [](const Listener& l) {
+    if (l.state() == State::kFailed || l.state() == State::kEnded) return false;
+    return ::recv(l.fd(), nullptr, 0, MSG_PEEK | MSG_DONTWAIT) >= 0;
+  });
 }
 
 absl::Status Loop::cancel() {

@@ -146,8 +146,7 @@ def fuzz():
 
 def thread_sanitizer():
     configure(TSAN, "-Db_sanitize=thread")
-    run("build-build-tsan", "ninja", "-C", TSAN, *(f"tests/unit/test_{name}" for name in THREADED),
-        "tests/unit/controlplane/fake_dataplane")
+    run("build-build-tsan", "ninja", "-C", TSAN, *(f"tests/unit/test_{name}" for name in THREADED))
     return meson_test(TSAN, *THREADED, env=SANITIZERS)
 
 

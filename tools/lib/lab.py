@@ -64,10 +64,13 @@ class Wire:
         self.daemon, self.outside = f"{name}-d", f"{name}-o"
 
     def open(self):
-        one_queue = ("numrxqueues", 1, "numtxqueues", 1)
         for netns in (self.daemon, self.outside):
             run("ip", "netns", "add", netns)
             run("ip", "-n", netns, "link", "set", "lo", "up")
+        return self.plug()
+
+    def plug(self):
+        one_queue = ("numrxqueues", 1, "numtxqueues", 1)
         run("ip", "-n", self.outside, "link", "add", self.peer, *one_queue, "type", "veth",
             "peer", "name", self.interface, "netns", self.daemon, *one_queue)
         for netns, link, v4, v6 in ((self.daemon, self.interface, self.address, self.address6),

@@ -100,6 +100,7 @@ struct BadCase {
 };
 
 TEST(Config, MistakesNameLineKeyValueAndRemedy) {
+  const std::string deep = "a: " + std::string(5000, '[');
   const BadCase cases[] = {
       {"penstock:\n  idle: buzy", "p.yaml:2: penstock.idle = \"buzy\": must be adaptive or busy"},
       {"penstock:\n  idel: busy", "p.yaml:2: penstock.idel: unknown key; did you mean \"idle\"?"},
@@ -117,6 +118,9 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
        "penstock.ports[0].addresses = \"1.2.3\": must be an IPv4 or IPv6 address"},
       {"penstock:\n  ports: [{device: x, name: a}, {device: y, name: a}]",
        "two ports are named \"a\""},
+      {"penstock:\n  ? [a, b]\n  : c", "p.yaml:2: penstock: a key must be text"},
+      {"dogstatsd_socket: \"\\0abc\"", "must not hold a NUL byte"},
+      {"dogstatsd_tags: [\"a\\0b\"]", "must not hold a NUL byte"},
       {"penstock:\n  cores: {data: [1, 1]}", "penstock.cores.data: names a core twice"},
       {"penstock:\n  cores: {data: []}", "penstock.cores.data: must name at least one core"},
       {"penstock:\n  exporters: {jsonl: {path: rel}}",
@@ -135,6 +139,7 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
       {"dogstatsd_tags: {a: b}", "dogstatsd_tags: must be a list"},
       {"use_dogstatsd: perhaps", "use_dogstatsd = \"perhaps\": must be true or false"},
       {"a: [", "not valid YAML"},
+      {deep.c_str(), "p.yaml:1: not valid YAML: nested too deeply"},
       {"- a", "must be a map of keys"},
   };
   for (const BadCase& c : cases) EXPECT_THAT(bad(c.text), HasSubstr(c.message)) << c.text;
@@ -196,6 +201,21 @@ TEST(Config, Durations) {
   EXPECT_EQ(*parse_duration_ms("1.5s"), 1500u);
   for (const char* text : {"", "5", "s", "5 parsecs", "-1s"}) {
     EXPECT_FALSE(parse_duration_ms(text).ok()) << text;
+  }
+}
+
+TEST(Config, AKeyWrittenTwiceAtTheTopIsToldOf) {
+  const LoadedConfig loaded = good("dogstatsd_port: 1\ndogstatsd_port: 2\n");
+  EXPECT_EQ(loaded.config.udp_port, 1);
+  EXPECT_THAT(loaded.warnings,
+              ElementsAre("p.yaml:2: dogstatsd_port: written twice; the first one counts"));
+}
+
+TEST(Config, AFileThatCannotBeReadIsNamed) {
+  for (const char* path : {"/nonexistent/p.yaml", "/tmp"}) {
+    const absl::StatusOr<LoadedConfig> loaded = load_config(path, {});
+    ASSERT_FALSE(loaded.ok()) << path;
+    EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(path));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
 
 #include "control_support.h"
 
@@ -12,6 +13,7 @@ namespace penstock {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 // What an exporter got, seen from the test; outlives it.
 struct Store {
@@ -65,7 +67,8 @@ class DeliveryTest : public testing::Test {
  protected:
   void open(bool same_run = false, uint32_t segments_max = 60) {
     Delivery::Options options;
-    options.state_path = directory_.file("state.json");
+    options.state_path = directory_.file("run/state.json");
+    std::filesystem::create_directory(directory_.file("run"));
     options.segments_max = segments_max;
     options.retry_min_ms = 1;
     options.retry_max_ms = 5;
@@ -137,7 +140,10 @@ TEST_F(DeliveryTest, GivesUpTheOldestAtTheBoundAndCountsIt) {
   a_.set(a_.blocking, true);
   accept(1);
   ASSERT_TRUE(a_.wait([&] { return a_.attempts == 1; }));
-  for (uint64_t i = 2; i <= 5; ++i) accept(i);
+  for (uint64_t i = 2; i <= 5; ++i) {
+    accept(i);
+    ASSERT_TRUE(b_.wait([&] { return b_.sequences.size() >= i - 1; })) << "b keeps up";
+  }
   EXPECT_EQ(tally(0).queued, 10u) << "books wait for the one in the exporter's hands";
   a_.set(a_.blocking, false);
   ASSERT_TRUE(wait_finished(5));
@@ -234,6 +240,52 @@ TEST_F(DeliveryTest, ACorruptSegmentIsCountedAndFinishedWith) {
   ASSERT_TRUE(wait_finished(1));
   EXPECT_EQ(delivery_->corrupt_segments(), 1u);
   EXPECT_EQ(tally(0).given_up, 5u);
+}
+
+TEST_F(DeliveryTest, WhatCannotBeSavedIsNotFinishedAndComesAgainAfterAKill) {
+  open();
+  delivery_->begin_instance(7);
+  accept(1);
+  ASSERT_TRUE(wait_finished(1));
+  std::filesystem::rename(directory_.file("run"), directory_.file("away"));
+  accept(2);
+  ASSERT_TRUE(a_.wait([&] { return a_.sequences.size() == 2; }));
+  ASSERT_TRUE(b_.wait([&] { return b_.sequences.size() == 2; }));
+  EXPECT_THAT(delivery_->state_error(), HasSubstr("run/state.json"));
+  EXPECT_EQ(finished_.size(), 1u);
+  delivery_.reset();  // killed
+  std::filesystem::rename(directory_.file("away"), directory_.file("run"));
+  open(/*same_run=*/true);
+  EXPECT_EQ(a_.restored, "1") << "what is behind the cursor is cut off";
+  delivery_->begin_instance(7);
+  accept(2);
+  ASSERT_TRUE(wait_finished(2));
+  EXPECT_THAT(a_.sequences, ElementsAre(1, 2, 2));
+  EXPECT_EQ(tally(0).delivered, 4u);
+}
+
+TEST_F(DeliveryTest, WhatWasNotSavedIsFinishedWhenTheDiskIsBack) {
+  open();
+  delivery_->begin_instance(7);
+  std::filesystem::rename(directory_.file("run"), directory_.file("away"));
+  accept(1);
+  ASSERT_TRUE(b_.wait([&] { return b_.sequences.size() == 1; }));
+  std::filesystem::rename(directory_.file("away"), directory_.file("run"));
+  ASSERT_TRUE(wait_finished(1));
+  EXPECT_EQ(delivery_->state_error(), "");
+}
+
+TEST_F(DeliveryTest, ADrainedDataPlaneNeedsNoStateAndLeavesNoStaleOne) {
+  open();
+  delivery_->begin_instance(7);
+  std::filesystem::remove(directory_.file("run/state.json"));
+  std::filesystem::create_directory(directory_.file("run/state.json"));  // rename fails
+  accept(1);
+  ASSERT_TRUE(a_.wait([&] { return a_.sequences.size() == 1; }));
+  ASSERT_TRUE(b_.wait([&] { return b_.sequences.size() == 1; }));
+  EXPECT_TRUE(finished_.empty());
+  delivery_->close_books();
+  ASSERT_TRUE(wait_finished(1));
 }
 
 TEST_F(DeliveryTest, GiveUpAllEmptiesWhatNoExporterHolds) {

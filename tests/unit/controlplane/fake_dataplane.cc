@@ -1,7 +1,10 @@
-// A data plane without data: speaks the agent wire as the real one does, and is told what to do by
-// datagrams on its first listener: "add N" counts N samples, "seal" seals them into one row,
-// "crash" kills it. PENSTOCK_FAKE in the environment makes it misbehave at start.
+// The test program is its own fake data plane, so that both are always of one build: with
+// PENSTOCK_FAKE in its environment it speaks the agent wire as the real one does, and is told what
+// to do by datagrams on its first listener: "add N" counts N samples, "seal" seals them into one
+// row, "crash" kills it. The variable's value makes it misbehave at start.
+#include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -132,9 +135,8 @@ class Fake {
   bool draining_ = false;
 };
 
-int run() {
-  const char* variable = std::getenv("PENSTOCK_FAKE");
-  const std::string_view mode = variable == nullptr ? "" : variable;
+int run(std::string_view mode) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // none is left behind, whatever becomes of the test
   if (mode == "exit3") return 3;
   const absl::StatusOr<std::unique_ptr<Plan>> plan = open_plan(kPlanFd);
   if (!plan.ok()) return 2;
@@ -146,4 +148,8 @@ int run() {
 }  // namespace
 }  // namespace penstock
 
-int main() { return penstock::run(); }
+int main(int argc, char** argv) {
+  if (const char* mode = std::getenv("PENSTOCK_FAKE"); mode != nullptr) return penstock::run(mode);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -5,9 +5,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <csignal>
+#include <atomic>
 #include <cstdlib>
-#include <cstring>
 
 #include "control_support.h"
 #include "controlplane/monitor.h"
@@ -46,9 +45,10 @@ struct Control {
     Supervisor::Options o;
     o.config = config;
     o.facts = read_machine_facts();
-    o.executable = FAKE_DATAPLANE;
+    o.executable = "/proc/self/exe";
     o.backoff_min_ms = 10;
     o.backoff_max_ms = 40;
+    o.drain_ms = 2000;
     supervisor = std::make_unique<Supervisor>(
         *loop, *delivery, o,
         Supervisor::Events{[this](const std::string& why) { fatal = why; },
@@ -89,20 +89,13 @@ class SupervisorTest : public testing::Test {
     config_.run_dir = directory_.path();
     config_.socket_path = directory_.file("dsd.socket");
     config_.udp_port = 0;
-    ::unsetenv("PENSTOCK_FAKE");
-  }
-  ~SupervisorTest() override {
-    control_.reset();
-    if (last_pid_ > 0) ::kill(last_pid_, SIGKILL);
+    ::setenv("PENSTOCK_FAKE", "serve", 1);
   }
   Control& control() {
     if (control_ == nullptr) control_ = std::make_unique<Control>(config_, delivered_);
     return *control_;
   }
-  void start() {
-    ASSERT_TRUE(control().until_running()) << control().fatal;
-    last_pid_ = control().supervisor->pid();
-  }
+  void start() { ASSERT_TRUE(control().until_running()) << control().fatal; }
   void tell(const std::string& text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -118,7 +111,6 @@ class SupervisorTest : public testing::Test {
   void stop() {
     control().supervisor->stop();
     ASSERT_TRUE(control().until([this] { return control().stopped; }));
-    last_pid_ = 0;
     EXPECT_TRUE(control().monitor->ledger_now()["balanced"].get<bool>())
         << control().monitor->ledger_now().dump(2);
   }
@@ -127,7 +119,6 @@ class SupervisorTest : public testing::Test {
   Config config_;
   std::atomic<uint64_t> delivered_ = 0;
   std::unique_ptr<Control> control_;
-  pid_t last_pid_ = 0;
 };
 
 TEST_F(SupervisorTest, StartsTakesSegmentsAndDrains) {
@@ -200,6 +191,44 @@ TEST_F(SupervisorTest, AKilledPenstockdIsFollowedByOneThatAdopts) {
   EXPECT_EQ(ledger("samples", "lost_in_crash"), 2u);
   stop();
   EXPECT_EQ(delivered_, 15u);
+}
+
+TEST_F(SupervisorTest, SocketsThatAKilledDrainHadShutAreOpenedAgain) {
+  start();
+  for (const Listener& l : control().supervisor->listeners()) refuse_senders(l);
+  control_.reset();
+  start();
+  ::kill(last_pid_, SIGKILL);
+  ASSERT_TRUE(control().until([&] { return control().delivery->state().restarts == 1; }));
+  ASSERT_TRUE(control().until_running());
+  last_pid_ = control().supervisor->pid();
+  tell("add 5");
+  ASSERT_TRUE(control().until([&] { return ledger("samples", "open") == 5; }));
+  stop();
+}
+
+TEST_F(SupervisorTest, ADataPlaneThatNeverAnswersIsLeftWithItsSocket) {
+  start();
+  control_.reset();
+  ::kill(last_pid_, SIGSTOP);
+  control();  // connects; no Hello comes
+  control().supervisor->stop();
+  ASSERT_TRUE(control().until([&] { return !control().fatal.empty(); }));
+  EXPECT_THAT(control().fatal, HasSubstr("dataplane.sock does not answer"));
+  control_.reset();
+  ::kill(last_pid_, SIGCONT);
+  start();
+  EXPECT_TRUE(control().supervisor->adopted());
+  stop();
+}
+
+TEST_F(SupervisorTest, AdoptsWithoutAStateFile) {
+  start();
+  control_.reset();
+  ASSERT_EQ(::unlink((config_.run_dir + "/state.json").c_str()), 0);
+  start();
+  EXPECT_TRUE(control().supervisor->degraded().empty()) << control().supervisor->degraded().front();
+  stop();
 }
 
 TEST_F(SupervisorTest, AnotherConfigurationIsDegradedUntilItIsRestarted) {

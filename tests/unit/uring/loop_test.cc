@@ -415,6 +415,22 @@ TEST_F(LoopTest, StopTakesInWhatTheSocketsHold) {
   EXPECT_EQ(all_.size(), in_queue + 100);
 }
 
+// What penstockd does before a stop: the sockets are shut to senders, and readable for ever after.
+TEST_F(LoopTest, StopOfShutSocketsIsPrompt) {
+  const Endpoint e = add_uds();
+  const Fd socket(::dup(sockets_[0].get()));
+  start();
+  const Client client(e);
+  for (size_t i = 0; i < 5; ++i) client.send(numbered(i));
+  client.send("");  // empty is not the end
+  client.send(numbered(5));
+  ASSERT_EQ(::shutdown(socket.get(), SHUT_RD), 0);
+  const auto begun = Clock::now();
+  stop_and_expect_ok();
+  EXPECT_LT(Clock::now() - begun, 1s);
+  EXPECT_EQ(all_.size(), 7u);
+}
+
 // Stop under load: each packet is either in the ledger or still in the socket.
 TEST_F(LoopTest, StopUnderLoadLosesNothing) {
   const Endpoint e = add_uds();
