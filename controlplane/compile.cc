@@ -75,6 +75,7 @@ void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
   out.xdp_filter = udp_only ? 1 : 0;
   out.responder = udp_only ? 0 : 1;
+  out.eol_required = config.eol_udp ? 1 : 0;
   for (const uint16_t udp : port.udp_ports) out.udp_ports[out.udp_port_count++] = udp;
   if (port.udp_ports.empty()) out.udp_ports[out.udp_port_count++] = config.udp_port;
   for (const IpAddress& address : port.addresses) out.addresses[out.address_count++] = address;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "controlplane/exporters/text.h"
+#include "parsers/dogstatsd/message.h"
 
 namespace penstock {
 namespace {
@@ -33,6 +34,20 @@ void list(std::string& out, std::span<const std::string_view> tags) {
 
 void optional_list(std::string& out, std::span<const std::string_view> tags) {
   if (!tags.empty()) list(out, tags);
+}
+
+// The fields of a client's origin (spec 12) that an event or a check has.
+template <class Message>
+void origin(std::string& out, const Message& m) {
+  optional_text(out, ",\"container_id\":", m.container_id);
+  if (m.inode != 0) number(out, ",\"inode\":", m.inode);
+  optional_text(out, ",\"cardinality\":", m.cardinality);
+  const dogstatsd::ExternalData e = dogstatsd::parse_external_data(m.external_data);
+  if (!e.init && e.container_name.empty() && e.pod_uid.empty()) return;
+  out += e.init ? ",\"external_data\":{\"init\":true" : ",\"external_data\":{\"init\":false";
+  text(out, ",\"container_name\":", e.container_name);
+  text(out, ",\"pod_uid\":", e.pod_uid);
+  out += '}';
 }
 
 }  // namespace
@@ -93,8 +108,7 @@ void JsonLinesEncoder::event(const segment::Event& e) {
   optional_text(out_, ",\"hostname\":", e.hostname);
   optional_text(out_, ",\"aggregation_key\":", e.aggregation_key);
   optional_text(out_, ",\"source_type\":", e.source_type);
-  optional_text(out_, ",\"container_id\":", e.container_id);
-  optional_text(out_, ",\"cardinality\":", e.cardinality);
+  origin(out_, e);
   optional_list(out_, e.tags);
   out_ += "}\n";
 }
@@ -105,8 +119,7 @@ void JsonLinesEncoder::service_check(const segment::ServiceCheck& c) {
   if (c.timestamp != 0) number(out_, ",\"timestamp\":", c.timestamp);
   optional_text(out_, ",\"hostname\":", c.hostname);
   optional_text(out_, ",\"message\":", c.message);
-  optional_text(out_, ",\"container_id\":", c.container_id);
-  optional_text(out_, ",\"cardinality\":", c.cardinality);
+  origin(out_, c);
   optional_list(out_, c.tags);
   out_ += "}\n";
 }

@@ -77,7 +77,7 @@ JsonLinesFile::JsonLinesFile(std::string path, HistogramConfig histograms)
     : path_(std::move(path)), histograms_(std::move(histograms)) {}
 
 absl::Status JsonLinesFile::failed(int error, std::string_view what) const {
-  const std::string where = cat("exporter jsonl: ", path_, ": ", what);
+  const std::string where = cat(path_, ": ", what);
   if (error == ENOSPC || error == EDQUOT) {
     return absl::ResourceExhaustedError(
         cat(where,
@@ -85,6 +85,11 @@ absl::Status JsonLinesFile::failed(int error, std::string_view what) const {
             "file system"));
   }
   return errno_status(error, where);
+}
+
+absl::Status JsonLinesFile::not_regular() const {
+  return absl::FailedPreconditionError(
+      cat(path_, ": is not a regular file; set penstock.exporters.jsonl.path to one"));
 }
 
 bool JsonLinesFile::still_at_path() const {
@@ -106,22 +111,19 @@ absl::Status JsonLinesFile::open() {
     const int error = errno;
     const std::string parent = parent_of(path_);
     if (error == ENOENT && access(parent.c_str(), F_OK) != 0) {
-      return absl::NotFoundError(cat("exporter jsonl: ", path_, ": the directory ", parent,
+      return absl::NotFoundError(cat(path_, ": the directory ", parent,
                                      " does not exist; create it (mkdir -p ", parent,
                                      ") or change penstock.exporters.jsonl.path"));
     }
+    if (error == EISDIR) return not_regular();
     return failed(error, "open");
   }
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return failed(errno, "fstat");
-  if (!S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(
-        cat("exporter jsonl: ", path_,
-            ": is not a regular file; set penstock.exporters.jsonl.path to one"));
-  }
+  if (!S_ISREG(info.st_mode)) return not_regular();
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
-        cat("exporter jsonl: ", path_,
+        cat(path_,
             ": another process writes to it; stop that one, or set penstock.exporters.jsonl.path "
             "to another file"));
   }
@@ -210,7 +212,7 @@ absl::Status JsonLinesFile::restore(std::string_view cursor) {
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(cat("exporter jsonl: cursor \"", cursor,
+  return absl::InvalidArgumentError(cat("cursor \"", cursor,
                                         "\" is not inode:offset; a Segment that was being ",
                                         "delivered may be in ", path_, " twice"));
 }

@@ -45,6 +45,7 @@ class JsonLinesFile : public Exporter {
   absl::Status cut_to(uint64_t offset);
   absl::Status write(std::string_view bytes, uint64_t offset) const;
   [[nodiscard]] absl::Status failed(int error, std::string_view what) const;
+  [[nodiscard]] absl::Status not_regular() const;
   [[nodiscard]] bool still_at_path() const;
 
   const std::string path_;

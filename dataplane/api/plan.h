@@ -59,6 +59,7 @@ struct PortPlan {
   uint8_t xdp_filter;    // 1: install our XDP program and leave the rest to the kernel
   uint8_t responder;     // 1: the whole port is ours: answer ARP, NDP, ICMP echo
   uint8_t promiscuous;
+  uint8_t eol_required;  // spec section 4, step 3
   uint8_t udp_port_count;
   uint8_t address_count;
   std::array<uint16_t, kPlanUdpPortsMax> udp_ports;  // host order

@@ -54,6 +54,8 @@ struct Event {
   std::string_view hostname, aggregation_key, source_type, priority, alert_type;
   std::string_view container_id, cardinality;
   std::span<const std::string_view> tags;  // sorted, unique
+  uint64_t inode = 0;                      // of the cgroup; 0: none
+  std::string_view external_data = {};     // text of the `e:` field, as sent
 };
 struct ServiceCheck {
   std::string_view name;
@@ -62,6 +64,8 @@ struct ServiceCheck {
   std::string_view hostname, message;
   std::string_view container_id, cardinality;
   std::span<const std::string_view> tags;
+  uint64_t inode = 0;
+  std::string_view external_data = {};
 };
 
 // Builds one Segment in memory. One thread. Every call copies what it is given. A *row* (a "point"

@@ -128,6 +128,8 @@ enum class Column : uint8_t {
   kEventContainer,
   kEventCardinality,
   kEventTagSet,
+  kEventInode,
+  kEventExternalData,
   kCheckName,
   kCheckStatus,
   kCheckTime,
@@ -136,6 +138,8 @@ enum class Column : uint8_t {
   kCheckContainer,
   kCheckCardinality,
   kCheckTagSet,
+  kCheckInode,
+  kCheckExternalData,
   kCount,
 };
 inline constexpr size_t kColumns = static_cast<size_t>(Column::kCount);
@@ -249,6 +253,8 @@ inline constexpr auto kColumnSpecs = [] {
       {kEventContainer, 0x1609, "event.container_id", kU, kEventTitle, kId, kTextsEnd},
       {kEventCardinality, 0x160a, "event.cardinality", kU, kEventTitle, kId, kTextsEnd},
       {kEventTagSet, 0x160b, "event.tag_set", kU, kEventTitle, kId, kTagSetsEnd},
+      {kEventInode, 0x160c, "event.inode", kU, kEventTitle},
+      {kEventExternalData, 0x160d, "event.external_data", kU, kEventTitle, kId, kTextsEnd},
       {kCheckName, 0x1701, "service_check.name", kU, kCheckName, kId, kNamesEnd},
       {kCheckStatus, 0x1702, "service_check.status", kU, kCheckName, Check::kAtMost, kCount,
        UINT8_MAX},
@@ -258,6 +264,8 @@ inline constexpr auto kColumnSpecs = [] {
       {kCheckContainer, 0x1706, "service_check.container_id", kU, kCheckName, kId, kTextsEnd},
       {kCheckCardinality, 0x1707, "service_check.cardinality", kU, kCheckName, kId, kTextsEnd},
       {kCheckTagSet, 0x1708, "service_check.tag_set", kU, kCheckName, kId, kTagSetsEnd},
+      {kCheckInode, 0x1709, "service_check.inode", kU, kCheckName},
+      {kCheckExternalData, 0x170a, "service_check.external_data", kU, kCheckName, kId, kTextsEnd},
   }};
 }();
 

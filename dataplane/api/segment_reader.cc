@@ -278,7 +278,9 @@ class Walk {
                       .alert_type = text(Column::kEventAlertType, i),
                       .container_id = text(Column::kEventContainer, i),
                       .cardinality = text(Column::kEventCardinality, i),
-                      .tags = strings_.tags(at(Column::kEventTagSet).at(i))});
+                      .tags = strings_.tags(at(Column::kEventTagSet).at(i)),
+                      .inode = at(Column::kEventInode).at(i),
+                      .external_data = text(Column::kEventExternalData, i)});
     }
   }
 
@@ -292,7 +294,9 @@ class Walk {
            .message = text(Column::kCheckMessage, i),
            .container_id = text(Column::kCheckContainer, i),
            .cardinality = text(Column::kCheckCardinality, i),
-           .tags = strings_.tags(at(Column::kCheckTagSet).at(i))});
+           .tags = strings_.tags(at(Column::kCheckTagSet).at(i)),
+           .inode = at(Column::kCheckInode).at(i),
+           .external_data = text(Column::kCheckExternalData, i)});
     }
   }
 

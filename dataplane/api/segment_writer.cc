@@ -313,6 +313,8 @@ void Writer::event(const Event& e) {
   w.put(Column::kEventContainer, w.texts.id(e.container_id));
   w.put(Column::kEventCardinality, w.texts.id(e.cardinality));
   w.put(Column::kEventTagSet, w.tag_set(e.tags));
+  w.put(Column::kEventInode, e.inode);
+  w.put(Column::kEventExternalData, w.texts.id(e.external_data));
 }
 
 void Writer::service_check(const ServiceCheck& c) {
@@ -326,6 +328,8 @@ void Writer::service_check(const ServiceCheck& c) {
   w.put(Column::kCheckContainer, w.texts.id(c.container_id));
   w.put(Column::kCheckCardinality, w.texts.id(c.cardinality));
   w.put(Column::kCheckTagSet, w.tag_set(c.tags));
+  w.put(Column::kCheckInode, c.inode);
+  w.put(Column::kCheckExternalData, w.texts.id(c.external_data));
 }
 
 std::vector<std::byte> Writer::finish(uint64_t samples) {

@@ -31,6 +31,9 @@ Kind kind_of(Type type) {
   return Kind::kCounter;
 }
 
+// No sample of a histogram or distribution counts for more than a stored weight can say.
+constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
+
 // A rate outside (0, 1], NaN, or too small to invert counts as 1 (architecture, section 12), where
 // the type uses it at all.
 void set_rate(Kind kind, double rate, LineTarget& target) {
@@ -38,10 +41,13 @@ void set_rate(Kind kind, double rate, LineTarget& target) {
   target.bad_rate = 0;
   if (kind == Kind::kGauge || kind == Kind::kSet) return;
   const double inverse = 1 / rate;
-  if (rate > 0 && rate <= 1 && std::isfinite(inverse)) {
-    target.inverse_rate = inverse;
-  } else {
+  if (!(rate > 0 && rate <= 1) || !std::isfinite(inverse)) {
     target.bad_rate = 1;
+  } else if (kind != Kind::kCounter && inverse > kWeightMax) {
+    target.inverse_rate = kWeightMax;
+    target.bad_rate = 1;
+  } else {
+    target.inverse_rate = inverse;
   }
 }
 
@@ -191,8 +197,7 @@ void ShardState::add_samples(const LineTarget& target, Slot& slot, std::span<con
   Generation& generation = open();
   if (slot.samples == 0) slot.samples = ++generation.samples_count;
   Samples& samples = generation.samples[slot.samples - 1];
-  constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
-  const auto weight = static_cast<uint32_t>(std::min(target.inverse_rate, kWeightMax));
+  const auto weight = static_cast<uint32_t>(target.inverse_rate);
   for (const double v : values) {
     if (!std::isfinite(v)) continue;
     if (!store.add(samples, v, weight, target.inverse_rate)) ++burst.samples_unkept;

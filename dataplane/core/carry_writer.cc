@@ -68,6 +68,8 @@ void CarryWriter::write_event(const CarryBuffer::Record& record, std::string_vie
   out.container_id = e.container_id;
   out.cardinality = e.cardinality;
   out.tags = e.tags;
+  out.inode = e.inode;
+  out.external_data = event.origin.external_data;
   writer.event(out);
 }
 
@@ -86,6 +88,8 @@ void CarryWriter::write_check(const CarryBuffer::Record& record, std::string_vie
   out.container_id = e.container_id;
   out.cardinality = e.cardinality;
   out.tags = e.tags;
+  out.inode = e.inode;
+  out.external_data = check.origin.external_data;
   writer.service_check(out);
 }
 

@@ -66,7 +66,9 @@ std::string_view Enricher::key() {
 void Enricher::take_tags(std::string_view tags, bool has_tags, const dogstatsd::Origin& origin) {
   out_.host = default_host_;
   out_.cardinality = origin.cardinality;
-  out_.container_id = dogstatsd::parse_local_data(origin.local_data).container_id;
+  const dogstatsd::LocalData local = dogstatsd::parse_local_data(origin.local_data);
+  out_.container_id = local.container_id;
+  out_.inode = local.inode;
   has_entity_ = false;
   tag_count_ = 0;
   if (has_tags) {

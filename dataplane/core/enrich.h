@@ -18,6 +18,7 @@ struct Enriched {
   std::string_view name;
   std::string_view host;
   std::string_view container_id;
+  uint64_t inode = 0;  // of the client's cgroup; 0: none
   std::string_view cardinality;
   std::span<const std::string_view> tags;  // sorted, unique
 };

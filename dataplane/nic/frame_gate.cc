@@ -134,7 +134,7 @@ FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32
             .time_ms = time_ms,
             .len = d.payload_len,
             .source = Source::kUdp,
-            .flags = 0};
+            .flags = packet_flags_};
   return Fate::kDispatch;
 }
 

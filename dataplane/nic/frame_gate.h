@@ -23,7 +23,8 @@ class FrameGate {
     kAnswer,    // counted as not_ours; the responder may have something to say to it
   };
 
-  explicit FrameGate(const RxQueue& queue) : queue_(queue) {}
+  explicit FrameGate(const RxQueue& queue)
+      : queue_(queue), packet_flags_(queue.port->eol_required != 0 ? kPacketEolRequired : 0) {}
 
   // Counts the frame in exactly one of the identity's buckets, except `dispatched` and `ring_full`,
   // which whoever takes the packet counts.
@@ -35,6 +36,7 @@ class FrameGate {
   [[nodiscard]] bool is_ours(const packet::Decoded& d) const;
 
   const RxQueue queue_;
+  const uint8_t packet_flags_;
 };
 
 // Spreads a flow hash over all 32 bits, so that the shard choice (its high bits) does not depend on

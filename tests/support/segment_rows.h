@@ -59,11 +59,13 @@ struct Dump : Reader::Visitor {
   void event(const Event& e) override {
     out += cat("e ", e.title, "|", e.text, "|", e.timestamp, "|", e.hostname, "|",
                e.aggregation_key, "|", e.source_type, "|", e.priority, "|", e.alert_type, "|");
-    out += cat(e.container_id, "|", e.cardinality, "|", list(e.tags), "\n");
+    out += cat(e.container_id, "|", e.cardinality, "|", e.inode, "|", e.external_data, "|",
+               list(e.tags), "\n");
   }
   void service_check(const ServiceCheck& c) override {
     out += cat("k ", c.name, "|", static_cast<int>(c.status), "|", c.timestamp, "|", c.hostname,
-               "|", c.message, "|", c.container_id, "|", c.cardinality, "|", list(c.tags), "\n");
+               "|", c.message, "|", c.container_id, "|", c.cardinality, "|", c.inode, "|",
+               c.external_data, "|", list(c.tags), "\n");
   }
 };
 

@@ -66,13 +66,14 @@ class Rows {
                                data_.ConsumeIntegral<int64_t>(), number());
       case 6: {
         const std::string a = text(), b = text(), d = text(), e = text();
-        return out.event(
-            {name, a, data_.ConsumeIntegral<int64_t>(), host, b, d, "low", e, a, b, tags});
+        return out.event({name, a, data_.ConsumeIntegral<int64_t>(), host, b, d, "low", e, a, b,
+                          tags, data_.ConsumeIntegral<uint64_t>(), d});
       }
       default: {
         const std::string a = text(), b = text();
         return out.service_check({name, data_.ConsumeIntegral<uint8_t>(),
-                                  data_.ConsumeIntegral<int64_t>(), host, a, b, "low", tags});
+                                  data_.ConsumeIntegral<int64_t>(), host, a, b, "low", tags,
+                                  data_.ConsumeIntegral<uint64_t>(), a});
       }
     }
   }

@@ -104,13 +104,13 @@ const RoundTrip kRoundTrips[] = {
      }},
     {"event",
      [](V& v) {
-       v.event({"t", "x y", 5, "h", "k", "s", "low", "error", "cid", "high", kOne});
+       v.event({"t", "x y", 5, "h", "k", "s", "low", "error", "cid", "high", kOne, 7, "cn-a"});
        v.event({"t", "", -5, "", "", "", "normal", "info", "", "", kNone});
      }},
     {"service_check",
      [](V& v) {
        v.service_check({"n", 3, 5, "h", "m", "cid", "low", kTwo});
-       v.service_check({"n", 255, 5, "h", "m", "cid", "low", kTwo});
+       v.service_check({"n", 255, 5, "h", "m", "cid", "low", kTwo, UINT64_MAX, "pu-b"});
      }},
     {"bytes_that_are_not_text",
      [](V& v) {

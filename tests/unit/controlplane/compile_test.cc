@@ -143,6 +143,17 @@ TEST(Compile, PciDevicesAreAllowedAndVirtualOnesNeedNoBus) {
   EXPECT_THAT(eal_args(*virtual_only->plan), Contains("--no-pci"));
 }
 
+TEST(Compile, EndOfLineRequiredOfUdpHoldsForPorts) {
+  for (const bool required : {false, true}) {
+    Config config = with_ports("ports: [{device: net_null0}]");
+    config.eol_udp = required;
+    config.eol_uds = !required;
+    const auto result = compiled(config, machine(4));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->plan->ports[0].eol_required, required ? 1 : 0);
+  }
+}
+
 TEST(Compile, AfXdpTakesOnlyUdpAndOthersTheWholePort) {
   const auto result = compiled(
       with_ports(

@@ -132,9 +132,10 @@ const Example kExamples[] = {
      "\n"},
     {"event",
      [](Writer& w) {
-       w.event({"ti\"t", "te\nxt", 1700000001, "h", "k", "s", "low", "error", "c", "high", kTag});
+       w.event({"ti\"t", "te\nxt", 1700000001, "h", "k", "s", "low", "error", "c", "high", kTag,
+                UINT64_MAX, "it-true,cn-web,pu-\"u"});
      },
-     R"({"type":"event","title":"ti\"t","text":"te\nxt","priority":"low","alert_type":"error","timestamp":1700000001,"hostname":"h","aggregation_key":"k","source_type":"s","container_id":"c","cardinality":"high","tags":["a:b","x"]})"
+     R"({"type":"event","title":"ti\"t","text":"te\nxt","priority":"low","alert_type":"error","timestamp":1700000001,"hostname":"h","aggregation_key":"k","source_type":"s","container_id":"c","inode":18446744073709551615,"cardinality":"high","external_data":{"init":true,"container_name":"web","pod_uid":"\"u"},"tags":["a:b","x"]})"
      "\n"},
     {"event_with_little",
      [](Writer& w) {
@@ -144,9 +145,9 @@ const Example kExamples[] = {
      "\n"},
     {"service_check",
      [](Writer& w) {
-       w.service_check({"db", 2, 1700000001, "h", "no \\ way", "c", "low", kTag});
+       w.service_check({"db", 2, 1700000001, "h", "no \\ way", "c", "low", kTag, 7, "cn-web"});
      },
-     R"({"type":"service_check","name":"db","status":2,"timestamp":1700000001,"hostname":"h","message":"no \\ way","container_id":"c","cardinality":"low","tags":["a:b","x"]})"
+     R"({"type":"service_check","name":"db","status":2,"timestamp":1700000001,"hostname":"h","message":"no \\ way","container_id":"c","inode":7,"cardinality":"low","external_data":{"init":false,"container_name":"web","pod_uid":""},"tags":["a:b","x"]})"
      "\n"},
     {"numbers_read_back",
      [](Writer& w) {

@@ -175,6 +175,19 @@ TEST(Shard, CountsEachOutcomeOfASample) {
   bench.check_ledger(true);
 }
 
+// One sample of a histogram or distribution counts for 2^32-1 at most, also in its sum.
+TEST(Shard, BoundsTheWeightOfASample) {
+  Bench bench;
+  bench.send("h:2|h|@1e-10\nd:2|d|@1e-10\nc:2|c|@1e-10");
+  EXPECT_EQ(bench.stats[0]->bad_rate.get(), 2u);
+  EXPECT_THAT(bench.seal(),
+              ElementsAre("counter c[h]# 20000000000",
+                          "distribution d[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "bins 1383:4294967295",
+                          "histogram h[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "values 2*4294967295"));
+}
+
 TEST(Shard, RemembersLinesAsSent) {
   Bench bench;
   for (int i = 0; i < 3; ++i) bench.send("a:1|c|#x,y\na:1|c|#y,x\na:1|c|T9\nb:1|c|@x");

@@ -364,6 +364,15 @@ TEST_F(RxLoopTest, StopDrainsTheNicThenTheRings) {
   EXPECT_EQ(shards_->packets(), 301u);
 }
 
+TEST_F(RxLoopTest, UnterminatedTailIsDroppedWhereTheEndOfLineIsRequired) {
+  start(Wiring::kInline, 1, [](Plan& plan) { plan.ports[0].eol_required = 1; });
+  auto loop = inline_loop();
+  wire_->send(Pkt().ip4("10.0.0.2", "10.0.0.1").udp(1, 8125).text("a:1|c\nb:1|c").build());
+  loop.pass();
+  EXPECT_EQ(shards_->stats[0]->rejected_unterminated.get(), 1u);
+  EXPECT_EQ(shards_->stats[0]->lines_ok.get(), 1u);
+}
+
 TEST_F(RxLoopTest, StopOfAPortThatNeverRunsDryEnds) {
   start(Wiring::kInline, 1);
   RxQueue q = queue();
