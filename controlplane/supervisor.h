@@ -99,6 +99,7 @@ class Supervisor {
   void fail(const std::string& why);
   absl::Status start_fresh();
   absl::Status spawn();
+  void note_drops(const std::vector<StatsBlockValues>& last);
   void adopt(Fd live);
   void watch_socket();
   void watch_process();
@@ -135,7 +136,8 @@ class Supervisor {
   Phase phase_ = Phase::kStarting;
   Process process_;
   std::vector<Listener> listeners_;
-  Fd plan_fd_;  // the last good Plan
+  Fd plan_fd_;                                     // the last good Plan
+  decltype(Plan::drops_counted) drops_counted_{};  // of `listeners_`, by data planes that ended
   std::deque<uint64_t> acks_;
   std::vector<std::string> degraded_;
   std::vector<std::string> notes_;
