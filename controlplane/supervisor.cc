@@ -101,13 +101,31 @@ absl::Status Supervisor::start_fresh() {
   notes_ = std::move(compiled.notes);
   for (const std::string& note : notes_) spdlog::info("{}", note);
   ASSIGN_OR_RETURN(plan_fd_, plan_to_memfd(*compiled.plan));
+  drops_counted_ = {};  // new sockets
   return spawn();
+}
+
+// The sockets outlive the data plane, and so do their counts of drops: what it has counted, the
+// next one leaves out.
+void Supervisor::note_drops(const std::vector<StatsBlockValues>& last) {
+  if (process_.plan == nullptr) return;
+  const Plan& plan = *process_.plan;
+  drops_counted_ = plan.drops_counted;
+  for (size_t i = 0; i < plan.listener_count; ++i) {
+    for (const StatsBlockValues& b : last) {
+      if (b.kind != StatsBlock::kLoss || b.label != plan.str(plan.listeners[i].name)) continue;
+      drops_counted_[i] += static_cast<uint32_t>(b.get("missed"));
+    }
+  }
 }
 
 absl::Status Supervisor::spawn() {
   ASSIGN_OR_RETURN(const Fd agent, bind_unix(socket_path_, SOCK_SEQPACKET, 0600));
   if (::listen(agent.get(), 8) != 0) return errno_status(errno, cat("listen on ", socket_path_));
   ASSIGN_OR_RETURN(const Fd stats, make_memfd("penstock-stats", kStatsBytes));
+  ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, open_plan(plan_fd_.get()));
+  plan->drops_counted = drops_counted_;
+  ASSIGN_OR_RETURN(plan_fd_, plan_to_memfd(*plan));
   std::vector<int> fds{plan_fd_.get(), stats.get(), agent.get()};
   for (const Listener& l : listeners_) {
     if (l.socket.valid()) fds.push_back(l.socket.get());
@@ -115,12 +133,12 @@ absl::Status Supervisor::spawn() {
   ASSIGN_OR_RETURN(Mapping mapping, Mapping::map(stats.get(), /*writable=*/false));
   ASSIGN_OR_RETURN(Launched launched, launch(options_.executable, fds));
   process_ = Process{};
+  process_.plan = std::move(plan);
   process_.pid = launched.pid;
   process_.pidfd = std::move(launched.pidfd);
   process_.child = true;
   process_.started_ms = monotonic_ms();
   process_.stats.emplace(std::move(mapping));
-  ASSIGN_OR_RETURN(process_.plan, open_plan(plan_fd_.get()));
   spdlog::info("data plane {} started", process_.pid);
   watch_process();
   process_.socket = connect_to(socket_path_);
@@ -328,9 +346,13 @@ void Supervisor::on_exit() {
     delivery_.start_over();
   } else {
     report_exit(exit, delivery_.depart(last, crashed), crashed);
+    note_drops(last);
   }
   forget_process();
-  if (phase_ == Phase::kDraining) return finish_if_done();
+  if (phase_ == Phase::kDraining) {
+    drain_failed_ = drain_failed_ || crashed;
+    return finish_if_done();
+  }
   if (first_start) return fail(cat("the data plane did not start: ", exit));
   if (up_ms >= options_.steady_ms) backoff_ms_ = 0;
   if (foreign || unseen) plan_fd_.reset();

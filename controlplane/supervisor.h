@@ -65,6 +65,8 @@ class Supervisor {
   [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
   [[nodiscard]] const std::vector<std::string>& degraded() const { return degraded_; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  // The data plane died, or had to be killed, before it had drained.
+  [[nodiscard]] bool drain_failed() const { return drain_failed_; }
   [[nodiscard]] const std::string& last_exit() const { return last_exit_; }
   [[nodiscard]] const std::vector<agent::PortState>& ports() const { return process_.ports; }
   [[nodiscard]] const Plan* plan() const { return process_.plan.get(); }
@@ -97,6 +99,7 @@ class Supervisor {
   void fail(const std::string& why);
   absl::Status start_fresh();
   absl::Status spawn();
+  void note_drops(const std::vector<StatsBlockValues>& last);
   void adopt(Fd live);
   void watch_socket();
   void watch_process();
@@ -133,12 +136,14 @@ class Supervisor {
   Phase phase_ = Phase::kStarting;
   Process process_;
   std::vector<Listener> listeners_;
-  Fd plan_fd_;  // the last good Plan
+  Fd plan_fd_;                                     // the last good Plan
+  decltype(Plan::drops_counted) drops_counted_{};  // of `listeners_`, by data planes that ended
   std::deque<uint64_t> acks_;
   std::vector<std::string> degraded_;
   std::vector<std::string> notes_;
   std::string last_exit_;
   bool ever_greeted_ = false;
+  bool drain_failed_ = false;
   int64_t backoff_ms_ = 0;
   EventLoop::TimerId deadline_ = 0;  // of the phase
   EventLoop::TimerId silence_ = 0;

@@ -119,6 +119,9 @@ struct DogstatsdPlan {
 struct Plan {
   uint32_t magic;
   uint32_t version;
+  // By listener: how many of its socket's drops earlier data planes have counted, modulo 2^32. No
+  // configuration, and so before the hash.
+  std::array<uint32_t, kPlanListenersMax> drops_counted;
   uint64_t hash;         // XXH3 of every byte after this field; equal Plans have equal hashes
   uint16_t control_cpu;  // keeper, and the io thread unless io_cpu says otherwise
   uint16_t io_cpu;

@@ -95,6 +95,7 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.source_ = &source;
   l.loss_ = &loss;
   l.buffer_size_ = plan.dogstatsd.buffer_size;
+  l.drops_seen_ = plan.drops_counted[slot];
   l.slot_ = slot;
   l.kind_ = p.kind;
   l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;

@@ -99,7 +99,10 @@ int print(const Arguments& arguments, const std::string& result) {
     out = arguments.verb == "status" ? status_table(json) : stats_table(json);
   }
   std::fputs(out.c_str(), stdout);
-  if (std::fflush(stdout) != 0) return kFailed;
+  if (std::fflush(stdout) != 0) {
+    std::perror("penstockctl: cannot write");
+    return kFailed;
+  }
   return arguments.check && ledger && !json.value("balanced", false) ? kFailed : kOk;
 }
 

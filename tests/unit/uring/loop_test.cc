@@ -385,6 +385,19 @@ TEST_F(LoopTest, KernelDropsAreMissed) {
   EXPECT_EQ(all_.size(), sources_[0].dispatched.get());
 }
 
+// The socket has outlived a data plane that counted some of them.
+TEST_F(LoopTest, KernelDropsAreCountedOnce) {
+  const Endpoint e = add_udp(AF_INET, 2'048);
+  const Client client(e);
+  constexpr uint64_t kSent = 500;
+  constexpr uint32_t kCounted = 3;
+  for (size_t i = 0; i < kSent; ++i) client.send(std::string(kBufferSize, 'x'));
+  plan_->drops_counted[0] = kCounted;
+  start();
+  stop_and_expect_ok();
+  EXPECT_EQ(sources_[0].received.get() + losses_[0].missed.get() + kCounted, kSent);
+}
+
 TEST_F(LoopTest, DropsShowWithinSecondsOfTraffic) {
   const Endpoint e = add_udp(AF_INET, /*receive_bytes=*/4096);
   start();
