@@ -45,7 +45,7 @@ std::optional<double> value_above(const Summary& s, std::span<const WeightedValu
   }
   for (const Bin& b : bins) {
     weight += b.count;
-    if (weight > rank) return std::max(s.min, std::min(s.max, sketch_value(b.key)));
+    if (weight > rank) return std::max(s.min, std::min(s.max, sketch::value_of(b.key)));
   }
   return std::nullopt;
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dataplane/api/segment.h"
-#include "dataplane/api/sketch_key.h"
+#include "dataplane/api/sketch.h"
 
 namespace penstock {
 
@@ -79,7 +79,7 @@ std::optional<double> percentile(const segment::Summary& summary,
 // left out of its bins, not of its summary.
 template <class F>
 void for_each_output_bin(std::span<const segment::Bin> bins, const F& f) {
-  uint64_t room = kSketchBinsMax;
+  uint64_t room = sketch::kBinsMax;
   for (const segment::Bin& bin : bins) {
     if (const auto rest = static_cast<uint32_t>(bin.count % UINT32_MAX); rest > 0) f(bin.key, rest);
     const uint64_t full = std::min(bin.count / UINT32_MAX, room);

@@ -1,12 +1,11 @@
 #include "dataplane/api/segment_merge.h"
 
 #include <algorithm>
-#include <compare>
 #include <string>
 #include <tuple>
 #include <unordered_map>
 
-#include "dataplane/api/sketch_key.h"
+#include "dataplane/api/sketch.h"
 
 namespace penstock::segment {
 namespace {
@@ -61,59 +60,19 @@ struct Sketch {
   std::vector<Bin> bins;
 };
 
-void add(Summary& to, const Summary& from) {
-  if (from.count == 0) return;
-  if (to.count == 0) {
-    to = from;
-    return;
-  }
-  to.count += from.count;
-  to.sum += from.sum;
-  to.min = std::min(to.min, from.min);
-  to.max = std::max(to.max, from.max);
-  to.avg += (from.avg - to.avg) * static_cast<double>(from.count) / static_cast<double>(to.count);
-}
-
 void add(std::vector<WeightedValue>& to, std::span<const WeightedValue> from) {
   to.insert(to.end(), from.begin(), from.end());
-  // A total order, whatever the Segment holds.
-  std::ranges::sort(to, [](const WeightedValue& a, const WeightedValue& b) {
-    return std::is_lt(std::strong_order(a.value, b.value));
-  });
-  size_t n = 0;
-  for (const WeightedValue v : to) {
-    if (n > 0 && std::is_eq(std::strong_order(to[n - 1].value, v.value))) {
-      to[n - 1].weight += v.weight;
-    } else {
-      to[n++] = v;
-    }
-  }
-  to.resize(n);
+  sketch::normalize(to);
 }
 
 void add(std::vector<Bin>& to, std::span<const Bin> from) {
   to.insert(to.end(), from.begin(), from.end());
-  std::ranges::sort(to, {}, &Bin::key);
-  size_t n = 0;
-  for (const Bin b : to) {
-    if (n > 0 && to[n - 1].key == b.key) {
-      to[n - 1].count += b.count;
-    } else {
-      to[n++] = b;
-    }
-  }
-  to.resize(n);
-  if (n <= kSketchBinsMax) return;
-  const size_t surplus = n - kSketchBinsMax;
-  for (size_t i = 0; i < surplus; ++i) to[surplus].count += to[i].count;
-  to.erase(to.begin(), to.begin() + static_cast<ptrdiff_t>(surplus));
+  to.resize(sketch::normalize(to));
 }
 
 void add_values_as_bins(std::vector<Bin>& to, std::span<const WeightedValue> values) {
-  std::vector<Bin> bins;
-  bins.reserve(values.size());
-  for (const WeightedValue& v : values) bins.push_back({sketch_key(v.value), v.weight});
-  add(to, bins);
+  for (const WeightedValue& v : values) to.push_back({sketch::key_of(v.value), v.weight});
+  to.resize(sketch::normalize(to));
 }
 
 class Merger : public Reader::Visitor {
@@ -139,7 +98,7 @@ class Merger : public Reader::Visitor {
   void histogram(const Context& c, const Summary& s, std::span<const WeightedValue> values,
                  std::span<const Bin> bins) override {
     Sketch& state = *histograms_.at(c).first;
-    add(state.summary, s);
+    sketch::merge(state.summary, s);
     if (state.bins.empty() && bins.empty()) {
       add(state.values, values);
       return;
@@ -152,7 +111,7 @@ class Merger : public Reader::Visitor {
 
   void distribution(const Context& c, const Summary& s, std::span<const Bin> bins) override {
     Sketch& state = *distributions_.at(c).first;
-    add(state.summary, s);
+    sketch::merge(state.summary, s);
     add(state.bins, bins);
   }
 

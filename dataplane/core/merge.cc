@@ -5,10 +5,10 @@
 #include <tuple>
 #include <vector>
 
+#include "dataplane/api/sketch.h"
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 #include "dataplane/core/shard_state.h"
-#include "dataplane/core/sketch.h"
 
 namespace penstock {
 namespace {
@@ -41,7 +41,6 @@ class Merge {
   void write_gauge(const segment::Context& c, std::span<const Part> parts);
   void write_set(const segment::Context& c, std::span<const Part> parts);
   void write_samples(const segment::Context& c, std::span<const Part> parts);
-  void sort_values();
   void gather_members(const Part& part);
   [[nodiscard]] static const Samples* samples_of(const Part& part);
 
@@ -166,20 +165,6 @@ const Samples* Merge::samples_of(const Part& part) {
   return slot.samples == 0 ? nullptr : &part.shard->held().samples[slot.samples - 1];
 }
 
-// By value; equal values become one, which changes no percentile.
-void Merge::sort_values() {
-  std::ranges::sort(values_, {}, &segment::WeightedValue::value);
-  size_t last = 0;
-  for (size_t i = 1; i < values_.size(); ++i) {
-    if (values_[i].value == values_[last].value) {
-      values_[last].weight += values_[i].weight;
-    } else {
-      values_[++last] = values_[i];
-    }
-  }
-  values_.resize(std::min(values_.size(), last + 1));
-}
-
 void Merge::write_samples(const segment::Context& c, std::span<const Part> parts) {
   values_.clear();
   bins_.clear();
@@ -195,7 +180,7 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   const bool histogram = parts[0].kind == Kind::kHistogram;
   if (histogram) summary.avg = summary.sum / static_cast<double>(summary.count);
   if (histogram && bins_.empty()) {
-    sort_values();
+    sketch::normalize(values_);
     return writer_.histogram(c, summary, values_, {});
   }
   for (const auto& v : values_) bins_.push_back({sketch::key_of(v.value), v.weight});

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "dataplane/api/segment.h"
+#include "dataplane/api/sketch.h"
 #include "dataplane/core/lazy_array.h"
-#include "dataplane/core/sketch.h"
 
 namespace penstock {
 

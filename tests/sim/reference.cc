@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "dataplane/core/sketch.h"
+#include "dataplane/api/sketch.h"
 #include "tests/support/shard_harness.h"
 
 namespace penstock {

@@ -7,7 +7,7 @@
 #include <random>
 #include <set>
 
-#include "dataplane/api/sketch_key.h"
+#include "dataplane/api/sketch.h"
 #include "tests/support/segment_rows.h"
 
 namespace penstock::segment {
@@ -200,7 +200,7 @@ std::vector<std::byte> aggregate(std::span<const Sample> samples) {
     std::map<int16_t, uint64_t> keys;
     for (const auto& [value, weight] : all) {
       weighted.push_back({value, weight});
-      keys[sketch_key(value)] += weight;
+      keys[sketch::key_of(value)] += weight;
       s.count += weight;
       s.sum += value * static_cast<double>(weight);
     }
@@ -251,24 +251,33 @@ TEST(SegmentMerge, OfIntervalsEqualsAggregatingTheirUnion) {
   }
 }
 
-struct KeyCase {
-  double value;
-  int key;
-};
-constexpr KeyCase kKeys[] = {{1, 1338},    {2, 1383},      {0.5, 1293},  {10, 1487},
-                             {42, 1579},   {100, 1635},    {1000, 1784}, {1e6, 2229},
-                             {1e9, 2675},  {0.001, 892},   {1e-9, 1},    {1e-10, 0},
-                             {-42, -1579}, {1e308, 32767}, {0, 0},       {-0.0, 0}};
-
-TEST(SketchKey, IsTheSpecifications) {
-  for (const KeyCase& c : kKeys) EXPECT_EQ(sketch_key(c.value), c.key) << c.value;
-  EXPECT_EQ(sketch_key(std::nan("")), 0);
-  EXPECT_EQ(sketch_key(-HUGE_VAL), -32767);
+TEST(Sketch, KeysAreTheSpecifications) {
+  const std::pair<double, int> cases[] = {
+      {1, 1338},         {2, 1383},          {0.5, 1293},   {10, 1487},       {42, 1579},
+      {100, 1635},       {1000, 1784},       {1e6, 2229},   {1e9, 2675},      {0.001, 892},
+      {1e-9, 1},         {1e-10, 0},         {-42, -1579},  {1e308, 32767},   {0, 0},
+      {-1e-10, 0},       {-0.0, 0},          {9.95e-10, 1}, {-1e308, -32767}, {std::nan(""), 0},
+      {HUGE_VAL, 32767}, {-HUGE_VAL, -32767}};
+  for (const auto& [value, key] : cases) {
+    EXPECT_EQ(sketch::key_of(value), key) << value;
+  }
 }
 
-TEST(SketchKey, ValueLiesInItsBin) {
+TEST(Sketch, CollapsesTheLowestBins) {
+  std::vector<Bin> bins;
+  for (int key = 5000; key > 0; --key) bins.push_back({static_cast<int16_t>(key), 1});
+  bins.push_back({5000, 4});
+  bins.resize(sketch::normalize(bins));
+  ASSERT_EQ(bins.size(), sketch::kBinsMax);
+  EXPECT_EQ(bins.front().key, 905);
+  EXPECT_EQ(bins.front().count, 905u);
+  EXPECT_EQ(bins.back().key, 5000);
+  EXPECT_EQ(bins.back().count, 5u);
+}
+
+TEST(Sketch, ValueLiesInItsBin) {
   for (int k = -32767; k <= 32767; ++k) {
-    EXPECT_EQ(sketch_key(sketch_value(k)), k);
+    EXPECT_EQ(sketch::key_of(sketch::value_of(k)), k);
   }
 }
 

@@ -95,7 +95,10 @@ class SupervisorTest : public testing::Test {
     if (control_ == nullptr) control_ = std::make_unique<Control>(config_, delivered_);
     return *control_;
   }
-  void start() { ASSERT_TRUE(control().until_running()) << control().fatal; }
+  void start() {
+    ASSERT_TRUE(control().until_running()) << control().fatal;
+    last_pid_ = control().supervisor->pid();
+  }
   void tell(const std::string& text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -119,6 +122,7 @@ class SupervisorTest : public testing::Test {
   Config config_;
   std::atomic<uint64_t> delivered_ = 0;
   std::unique_ptr<Control> control_;
+  pid_t last_pid_ = 0;  // of the data plane, for when control_ is gone
 };
 
 TEST_F(SupervisorTest, StartsTakesSegmentsAndDrains) {

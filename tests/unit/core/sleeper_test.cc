@@ -62,16 +62,19 @@ TEST(Sleeper, ManyWakesAreOne) {
 // The race the fences are for, many times and without the system calls that would hide it: if the
 // owner does not see the item, the waker must have seen the announcement and cleared it.
 TEST(Sleeper, EitherSideSeesTheOther) {
-  constexpr uint32_t kRounds = 300'000;
+  constexpr uint32_t kRounds = 300'000;  // as many of them as 10 s allow
+  constexpr uint32_t kOver = UINT32_MAX;
+  const auto deadline = Clock::now() + 10s;
   auto sleeper = make_sleeper();
   alignas(128) std::atomic<uint32_t> go{0};
   alignas(128) std::atomic<uint32_t> item{0};
   alignas(128) std::atomic<uint32_t> done{0};
   std::thread waker([&] {
-    for (uint32_t round = 1; round <= kRounds; ++round) {
-      for (int spin = 0; go.load(std::memory_order_acquire) != round; ++spin) {
+    for (uint32_t round = 1;; ++round) {
+      for (int spin = 0; go.load(std::memory_order_acquire) < round; ++spin) {
         if (spin > 1'000) std::this_thread::yield();
       }
+      if (go.load(std::memory_order_relaxed) == kOver) return;
       item.store(round, std::memory_order_relaxed);
       sleeper->wake();
       done.store(round, std::memory_order_release);
@@ -79,6 +82,7 @@ TEST(Sleeper, EitherSideSeesTheOther) {
   });
   uint32_t lost = 0;
   for (uint32_t round = 1; round <= kRounds; ++round) {
+    if (round % 1024 == 0 && Clock::now() > deadline) break;
     go.store(round, std::memory_order_release);
     for (std::atomic<uint32_t> delay = round % 128; delay != 0; --delay) {
     }
@@ -90,6 +94,7 @@ TEST(Sleeper, EitherSideSeesTheOther) {
     if (!seen && sleeper->asleep()) ++lost;
     sleeper->cancel();
   }
+  go.store(kOver, std::memory_order_release);
   waker.join();
   EXPECT_EQ(lost, 0u);
 }

@@ -11,7 +11,6 @@
 #include "dataplane/core/line_memo.h"
 #include "dataplane/core/sample_store.h"
 #include "dataplane/core/set_members.h"
-#include "dataplane/core/sketch.h"
 
 namespace penstock {
 namespace {
@@ -178,29 +177,6 @@ TEST(SetMembers, IsASetForEachContext) {
 TEST(SetMembers, HashesTheSameInEveryProcess) {
   EXPECT_EQ(SetMembers::hash_of("u-9912"), SetMembers::hash_of("u-9912"));
   EXPECT_EQ(SetMembers::hash_of(""), 0x2d06800538d394c2u);  // XXH3 of nothing, seed 0
-}
-
-TEST(Sketch, GivesTheAgentsKeys) {
-  const std::pair<double, int> cases[] = {
-      {1, 1338},   {2, 1383},    {0.5, 1293},   {10, 1487},      {42, 1579},
-      {100, 1635}, {1000, 1784}, {1e6, 2229},   {1e9, 2675},     {0.001, 892},
-      {1e-9, 1},   {1e-10, 0},   {-42, -1579},  {1e308, 32767},  {0, 0},
-      {-1e-10, 0}, {-0.0, 0},    {9.95e-10, 1}, {-1e308, -32767}};
-  for (const auto& [value, key] : cases) {
-    EXPECT_EQ(sketch::key_of(value), key) << value;
-  }
-}
-
-TEST(Sketch, CollapsesTheLowestBins) {
-  std::vector<segment::Bin> bins;
-  for (int key = 5000; key > 0; --key) bins.push_back({static_cast<int16_t>(key), 1});
-  bins.push_back({5000, 4});
-  bins.resize(sketch::normalize(bins));
-  ASSERT_EQ(bins.size(), sketch::kBinsMax);
-  EXPECT_EQ(bins.front().key, 905);
-  EXPECT_EQ(bins.front().count, 905u);
-  EXPECT_EQ(bins.back().key, 5000);
-  EXPECT_EQ(bins.back().count, 5u);
 }
 
 TEST(SampleStore, KeepsValuesThenBins) {

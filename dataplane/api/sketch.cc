@@ -1,7 +1,9 @@
-#include "dataplane/core/sketch.h"
+#include "dataplane/api/sketch.h"
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
+#include <limits>
 
 namespace penstock::sketch {
 namespace {
@@ -13,11 +15,18 @@ constexpr double kNormalMin = 9.94185408912145e-10;  // gamma^(1 - kBias)
 
 int16_t key_of(double value) {
   if (value < 0) return static_cast<int16_t>(-key_of(-value));
-  if (value < kNormalMin) return 0;
+  if (!(value >= kNormalMin)) return 0;
   if (std::isinf(value)) return kKeyInfinity;
   const double key = std::nearbyint(std::log(value) / kLnGamma) + kBias;  // half to even
   if (key > kKeyMax) return kKeyInfinity;
   return key < 1 ? int16_t{1} : static_cast<int16_t>(key);
+}
+
+double value_of(int key) {
+  if (key < 0) return -value_of(-key);
+  if (key == 0) return 0;
+  if (key >= kKeyInfinity) return std::numeric_limits<double>::infinity();
+  return std::exp((key - kBias) * kLnGamma);
 }
 
 size_t normalize(std::span<segment::Bin> bins) {
@@ -39,6 +48,21 @@ size_t normalize(std::span<segment::Bin> bins) {
   std::move(bins.begin() + static_cast<ptrdiff_t>(surplus),
             bins.begin() + static_cast<ptrdiff_t>(count), bins.begin());
   return kBinsMax;
+}
+
+void normalize(std::vector<segment::WeightedValue>& values) {
+  std::ranges::sort(values, [](const auto& a, const auto& b) {
+    return std::is_lt(std::strong_order(a.value, b.value));
+  });
+  size_t n = 0;
+  for (const segment::WeightedValue v : values) {
+    if (n > 0 && std::is_eq(std::strong_order(values[n - 1].value, v.value))) {
+      values[n - 1].weight += v.weight;
+    } else {
+      values[n++] = v;
+    }
+  }
+  values.resize(n);
 }
 
 void add(segment::Summary& s, double value, uint64_t weight, double scaled) {

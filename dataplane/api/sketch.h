@@ -1,25 +1,36 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "dataplane/api/segment.h"
 
 namespace penstock::sketch {
 
-// The Agent's distribution sketch (spec 8.6): bins whose bounds grow by 1/64.
+// The Agent's distribution sketch (spec 8.6): bin k > 0 holds the values around gamma^(k - bias)
+// with gamma = 1 + 1/64, negative keys mirror positive ones, 0 holds what is nearer to zero than
+// that.
 
-inline constexpr int16_t kBias = 1338;
+inline constexpr int kBias = 1338;
 inline constexpr int16_t kKeyMax = 32766;
 inline constexpr int16_t kKeyInfinity = 32767;
 inline constexpr size_t kBinsMax = 4096;
 
-// The bin of `value`, which is not NaN.
+// The bin of `value`; of a NaN, 0.
 int16_t key_of(double value);
+
+// The value that stands for a bin: its lower bound in the specification, which, as keys round, lies
+// in the (geometric) middle of the values that fall into the bin. Infinite for the infinity key.
+double value_of(int key);
 
 // Sorts by key, merges equal keys, and adds the lowest surplus beyond kBinsMax to the lowest bin
 // kept. In place; returns how many bins are left, at the front.
 size_t normalize(std::span<segment::Bin> bins);
+
+// Sorts exact values and makes equal ones one, which changes no percentile. Of any value, NaN too.
+void normalize(std::vector<segment::WeightedValue>& values);
 
 // Adds `weight` samples of value `value`, `scaled` times (1/rate, not truncated), to a summary; its
 // `avg` follows the Agent's recurrence.
