@@ -1,5 +1,6 @@
 #include "controlplane/config.h"
 
+#include <unistd.h>
 #include <yaml-cpp/depthguard.h>
 
 #include <algorithm>
@@ -14,8 +15,6 @@
 #include "controlplane/exporters/points.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
-
-extern char** environ;
 
 namespace penstock {
 namespace {
@@ -101,8 +100,8 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
 // The Agent's keys that we act on, from the file or from `DD_*` variables, which win.
 class AgentKeys {
  public:
-  AgentKeys(Problems& problems, YAML::Node top, const Environment& environment)
-      : problems_(problems), top_(std::move(top)), environment_(environment) {}
+  AgentKeys(Problems& problems, const YAML::Node& top, const Environment& environment)
+      : problems_(problems), top_(top), environment_(environment) {}
 
   std::optional<Value> get(std::string_view key, bool list = false) {
     known_.insert(std::string(key));

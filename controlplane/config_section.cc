@@ -137,13 +137,13 @@ void Value::read_listen(std::optional<ListenAddress>& out) const {
   out = *address;
 }
 
-Section::Section(Problems& problems, YAML::Node node, std::string prefix)
-    : problems_(problems), node_(std::move(node)), prefix_(std::move(prefix)) {
+Section::Section(Problems& problems, const YAML::Node& node, std::string prefix)
+    : problems_(problems), node_(node), prefix_(std::move(prefix)) {
   if (node_.IsDefined() && !node_.IsNull() && !node_.IsMap()) {
     const std::string name = prefix_.substr(0, prefix_.empty() ? 0 : prefix_.size() - 1);
     problems_.errors.push_back(
         cat(at_line(problems_, node_), ": ", name, ": must be a map of keys"));
-    node_ = YAML::Node();
+    node_.reset();
   }
 }
 

@@ -23,8 +23,8 @@ struct Problems {
 // "penstock.yaml:12: penstock.idle", or the name of an environment variable.
 class Value {
  public:
-  Value(Problems& problems, YAML::Node node, std::string where)
-      : problems_(problems), node_(std::move(node)), where_(std::move(where)) {}
+  Value(Problems& problems, const YAML::Node& node, std::string where)
+      : problems_(problems), node_(node), where_(std::move(where)) {}
 
   // Each sets `out` if the value is of its kind, else reports what it must be.
   void read(bool& out) const;
@@ -81,7 +81,7 @@ class Section {
  public:
   // `prefix` is the dotted name with its trailing dot, empty at the top. A null value is an empty
   // section; anything else that is not a map is reported.
-  Section(Problems& problems, YAML::Node node, std::string prefix);
+  Section(Problems& problems, const YAML::Node& node, std::string prefix);
 
   // The value of `key`; nothing when it is absent or null.
   std::optional<Value> get(std::string_view key);

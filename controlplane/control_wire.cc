@@ -39,7 +39,7 @@ absl::StatusOr<Client> Client::connect(const std::string& path, int timeout_ms) 
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  const timeval timeout{timeout_ms / 1000, timeout_ms % 1000 * 1000};
+  const timeval timeout{timeout_ms / 1000, suseconds_t{timeout_ms} % 1000 * 1000};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {

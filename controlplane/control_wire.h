@@ -18,9 +18,9 @@ namespace penstock::control {
 // A reply that does not fit one message comes as {"part":"<text>","last":false} ..., whose texts,
 // joined, are the reply. One request at a time on a connection; as many as wanted in turn.
 inline constexpr int kProtocol = 1;
-inline constexpr size_t kRequestBytes = 16 * 1024;
+inline constexpr size_t kRequestBytes = size_t{16} * 1024;
 // Of one message; well below the kernel's default send buffer.
-inline constexpr size_t kMessageBytes = 64 * 1024;
+inline constexpr size_t kMessageBytes = size_t{64} * 1024;
 inline constexpr char kSocketName[] = "control.sock";
 
 // The messages that carry `reply`, in order.

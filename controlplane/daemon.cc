@@ -197,6 +197,7 @@ void Daemon::on_stopped() {
   const bool balanced = ledger.at("balanced").get<bool>();
   spdlog::info("stopped; the ledger is {}", balanced ? "balanced" : "NOT balanced");
   for (const auto& reply : stop_replies_) reply(ledger);
+  if (supervisor_->drain_failed()) exit_code_ = kExitFailed;
   leave(exit_code_);
 }
 

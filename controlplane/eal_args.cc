@@ -53,7 +53,7 @@ absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts
                                  std::vector<std::string>& notes) {
   EalPlan eal;
   // A multiple of the usual hugepage.
-  eal.memory_bytes = (eal_memory_mib(plan) + 1) / 2 * 2 * kMiB;
+  eal.memory_bytes = (uint64_t{eal_memory_mib(plan)} + 1) / 2 * 2 * kMiB;
   ASSIGN_OR_RETURN(eal.hugepages, choose_hugepages(config, facts, eal.memory_bytes, notes));
   // Stable, so that the next penstockd compiles the same Plan; unique to a run directory.
   const uint64_t id = XXH3_64bits(config.run_dir.data(), config.run_dir.size()) & 0xffffffff;

@@ -41,7 +41,6 @@ HttpServer::HttpServer(std::string key, ListenAddress address)
       address_(std::move(address)),
       server_(std::make_unique<httplib::Server>()) {
   server_->new_task_queue = [] { return new Workers; };
-  server_->set_keep_alive_timeout(kTimeoutS);  // until the first request, too
   server_->set_read_timeout(kTimeoutS);
   server_->set_write_timeout(kTimeoutS);
   // An idle connection occupies a worker: one request each, and a second to begin it.
@@ -64,19 +63,19 @@ HttpServer::~HttpServer() {
 void HttpServer::get(const std::string& path, Handler handler) {
   server_->Get(path, [handler = std::move(handler)](const httplib::Request& /*request*/,
                                                     httplib::Response& response) {
-    HttpReply reply = handler();
+    const HttpReply reply = handler();
     response.status = reply.status;
-    response.set_content(std::move(reply.body), reply.content_type);
+    response.set_content(reply.body, reply.content_type);
   });
 }
 
 absl::Status HttpServer::start() {
   errno = 0;
   if (!server_->bind_to_port(address_.host, address_.port)) {
-    const absl::Status status = errno_status(
-        errno == 0 ? EADDRNOTAVAIL : errno, cat(key_, " = \"", address_.text(),
-                                                "\": cannot listen (choose another address or stop "
-                                                "the process that has it)"));
+    absl::Status status = errno_status(errno == 0 ? EADDRNOTAVAIL : errno,
+                                       cat(key_, " = \"", address_.text(),
+                                           "\": cannot listen (choose another address or stop "
+                                           "the process that has it)"));
     error_ = to_std(status.message());
     return status;
   }

@@ -65,7 +65,7 @@ absl::StatusOr<Resolved> resolve(const std::string& host, const std::string& por
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
-  if (error != 0) {
+  if (error != 0 || list == nullptr) {
     return absl::InvalidArgumentError(cat("bind_host = \"", host, "\": ", ::gai_strerror(error),
                                           "; name an address of this machine"));
   }

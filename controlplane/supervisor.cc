@@ -349,7 +349,10 @@ void Supervisor::on_exit() {
     note_drops(last);
   }
   forget_process();
-  if (phase_ == Phase::kDraining) return finish_if_done();
+  if (phase_ == Phase::kDraining) {
+    drain_failed_ = drain_failed_ || crashed;
+    return finish_if_done();
+  }
   if (first_start) return fail(cat("the data plane did not start: ", exit));
   if (up_ms >= options_.steady_ms) backoff_ms_ = 0;
   if (foreign || unseen) plan_fd_.reset();

@@ -65,6 +65,8 @@ class Supervisor {
   [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
   [[nodiscard]] const std::vector<std::string>& degraded() const { return degraded_; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  // The data plane died, or had to be killed, before it had drained.
+  [[nodiscard]] bool drain_failed() const { return drain_failed_; }
   [[nodiscard]] const std::string& last_exit() const { return last_exit_; }
   [[nodiscard]] const std::vector<agent::PortState>& ports() const { return process_.ports; }
   [[nodiscard]] const Plan* plan() const { return process_.plan.get(); }
@@ -141,6 +143,7 @@ class Supervisor {
   std::vector<std::string> notes_;
   std::string last_exit_;
   bool ever_greeted_ = false;
+  bool drain_failed_ = false;
   int64_t backoff_ms_ = 0;
   EventLoop::TimerId deadline_ = 0;  // of the phase
   EventLoop::TimerId silence_ = 0;

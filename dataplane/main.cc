@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -56,15 +57,19 @@ Fd block_and_watch_signals() {
   return Fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-// Names the calling thread and ties it to a CPU. A CPU taken away meanwhile is not fatal.
-void settle_thread(const char* name, uint16_t cpu) {
-  pthread_setname_np(pthread_self(), name);
+// Ties the calling thread to a CPU. A CPU taken away meanwhile is not fatal.
+void pin_thread(const std::string& name, uint16_t cpu) {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   CPU_SET(cpu, &cpus);
   if (pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus) != 0) {
     spdlog::warn("{}: cannot run on CPU {}; it runs where the kernel puts it", name, cpu);
   }
+}
+
+void settle_thread(const std::string& name, uint16_t cpu) {
+  pthread_setname_np(pthread_self(), name.c_str());
+  pin_thread(name, cpu);
 }
 
 agent::Hello make_hello(const Plan& plan) {
@@ -144,7 +149,7 @@ class DataPlane {
     for (uint16_t i = 0; i < plan_.shard_count; ++i) {
       if (plan_.shards[i].rx >= 0) continue;  // its receive loop runs it
       shard_threads_.emplace_back([this, i] {
-        settle_thread(cat("shard", i).c_str(), plan_.shards[i].cpu);
+        settle_thread(cat("shard", i), plan_.shards[i].cpu);
         workers_[i]->run(stop_shards_, plan_.idle);
       });
     }
@@ -237,7 +242,9 @@ int run() {
   const Plan& plan = **opened;
   const absl::StatusOr<Mapping> stats_memory = Mapping::map(kStatsFd, /*writable=*/true);
   if (!stats_memory.ok()) return fail(kBadPlan, stats_memory.status());
-  settle_thread("keeper", plan.control_cpu);  // before EAL, whose helper threads inherit it
+  // The main thread is the keeper, and keeps the process's name. Before EAL, whose helper threads
+  // inherit the CPU.
+  pin_thread("keeper", plan.control_cpu);
 
   StatsBuilder stats(stats_memory->bytes());
   KeeperStats& keeper_stats = stats.add_keeper();

@@ -12,7 +12,8 @@ import re
 
 NOW = "now"  # the timestamp of an event or check that brought none
 
-TYPES = {b"c": "counter", b"g": "gauge", b"h": "histogram", b"ms": "histogram", b"d": "distribution", b"s": "set"}  # 5.2
+TYPES = {b"c": "counter", b"g": "gauge", b"h": "histogram", b"ms": "histogram", b"d": "distribution",
+         b"s": "set"}  # 5.2
 
 UNPREFIXED = """datadog.agent datadog.dogstatsd datadog.process datadog.trace_agent datadog.tracer activemq
 activemq_58 airflow cassandra confluent hazelcast hive ignite jboss jvm kafka presto sidekiq solr tomcat

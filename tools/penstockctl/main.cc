@@ -1,6 +1,7 @@
 #include <getopt.h>
 
 #include <cstdio>
+#include <exception>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -99,7 +100,10 @@ int print(const Arguments& arguments, const std::string& result) {
     out = arguments.verb == "status" ? status_table(json) : stats_table(json);
   }
   std::fputs(out.c_str(), stdout);
-  if (std::fflush(stdout) != 0) return kFailed;
+  if (std::fflush(stdout) != 0) {
+    std::perror("penstockctl: cannot write");
+    return kFailed;
+  }
   return arguments.check && ledger && !json.value("balanced", false) ? kFailed : kOk;
 }
 
@@ -124,4 +128,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace penstock
 
-int main(int argc, char** argv) { return penstock::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return penstock::run(argc, argv);
+  } catch (const std::exception& e) {  // an answer that is JSON, but not of this protocol
+    std::fprintf(stderr, "penstockctl: %s; is penstockd of the same build?\n", e.what());
+    return penstock::kFailed;
+  }
+}

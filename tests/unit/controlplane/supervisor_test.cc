@@ -202,10 +202,9 @@ TEST_F(SupervisorTest, SocketsThatAKilledDrainHadShutAreOpenedAgain) {
   for (const Listener& l : control().supervisor->listeners()) refuse_senders(l);
   control_.reset();
   start();
-  ::kill(last_pid_, SIGKILL);
+  ::kill(control().supervisor->pid(), SIGKILL);
   ASSERT_TRUE(control().until([&] { return control().delivery->state().restarts == 1; }));
   ASSERT_TRUE(control().until_running());
-  last_pid_ = control().supervisor->pid();
   tell("add 5");
   ASSERT_TRUE(control().until([&] { return ledger("samples", "open") == 5; }));
   stop();
@@ -213,14 +212,15 @@ TEST_F(SupervisorTest, SocketsThatAKilledDrainHadShutAreOpenedAgain) {
 
 TEST_F(SupervisorTest, ADataPlaneThatNeverAnswersIsLeftWithItsSocket) {
   start();
+  const pid_t pid = control().supervisor->pid();
   control_.reset();
-  ::kill(last_pid_, SIGSTOP);
+  ::kill(pid, SIGSTOP);
   control();  // connects; no Hello comes
   control().supervisor->stop();
   ASSERT_TRUE(control().until([&] { return !control().fatal.empty(); }));
   EXPECT_THAT(control().fatal, HasSubstr("dataplane.sock does not answer"));
   control_.reset();
-  ::kill(last_pid_, SIGCONT);
+  ::kill(pid, SIGCONT);
   start();
   EXPECT_TRUE(control().supervisor->adopted());
   stop();
@@ -295,6 +295,7 @@ TEST_F(SupervisorTest, AbandonKillsAndStillBalances) {
   ASSERT_TRUE(control().until([&] { return control().stopped; }));
   EXPECT_TRUE(control().monitor->ledger_now()["balanced"].get<bool>());
   EXPECT_EQ(ledger("samples", "lost_in_crash"), 9u);
+  EXPECT_TRUE(control().supervisor->drain_failed());
 }
 
 TEST_F(SupervisorTest, TelemetryCountsAcrossDataPlanes) {
