@@ -158,7 +158,10 @@ class DataPlane {
       io_thread_ = std::thread([this] {
         settle_thread("io", plan_.io_cpu);
         const absl::Status ended = io_->run(stop_io_);
-        if (!ended.ok()) spdlog::error("io: {}", ended.ToString());
+        if (ended.ok()) return;
+        spdlog::error("io: {}", ended.ToString());
+        // Without it the sockets fill unseen: drain what there is, and let penstockd start another.
+        if (!stop_io_.load()) ::kill(::getpid(), SIGTERM);
       });
     }
     spdlog::info("receiving: {} ports, {} listeners, {} shards, {}", nic_ ? nic_->ports_up() : 0,

@@ -21,8 +21,12 @@ class InlineSink {
   explicit InlineSink(ShardWorker& worker) : worker_(worker) {}
 
   // Work that did not come from the NIC: the io thread's rings and the epoch. Returns packets
-  // handled.
-  size_t poll(Now now) { return worker_.poll(now); }
+  // handled, and one more while a generation is being cleaned: a large one takes thousands of
+  // passes, and the next interval must not wait for it.
+  size_t poll(Now now) {
+    const size_t handled = worker_.poll(now);
+    return handled + (worker_.cleaning() ? 1 : 0);
+  }
   // Processes the packets and frees their mbufs.
   void dispatch(std::span<const Packet> packets, Now now, Tally& tally);
   // Sleeps at most `limit`; a producer for this shard or the keeper ends it.
