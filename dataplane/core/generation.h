@@ -7,6 +7,7 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/api/segment.h"
 #include "dataplane/core/carry.h"
+#include "dataplane/core/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 #include "dataplane/core/sample_store.h"
 #include "dataplane/core/set_members.h"
@@ -15,14 +16,21 @@ namespace penstock {
 
 // What a context gathered in one generation; all zero: nothing.
 struct Slot {
+  // When a gauge's value came, to find the newest of several shards.
+  struct Gauge {
+    double value;      // the last finite one; NaN while there is none
+    int32_t at_ms;     // from Generation::base_ms
+    uint32_t arrival;  // Packet::arrival
+  };
   union {
-    double value;      // counter: sum. Gauge: the last value, NaN while there is none
+    ExactSum sum;  // counter
+    Gauge gauge;
     uint64_t samples;  // histogram, distribution: index in Generation::samples + 1; 0: none
   };
   uint32_t tag;     // incarnation of the context that touched it; 0: untouched
   int32_t seen_ms;  // of the last sample, from Generation::base_ms
 };
-static_assert(sizeof(Slot) == 16);
+static_assert(sizeof(Slot) == 24);
 
 // One of a shard's two sets of accumulators: dense arrays by context id, each with a list of what
 // was touched, so that sealing and cleaning cost what was active.

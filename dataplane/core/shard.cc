@@ -61,22 +61,23 @@ void ShardState::split(const Packet& packet) {
       ++burst.rejected_unterminated;
       return;
     }
-    if (!line.empty()) take_line(line, packet.origin);
+    if (!line.empty()) take_line(line, packet);
   }
 }
 
-void ShardState::take_line(std::string_view text, uint32_t origin) {
+void ShardState::take_line(std::string_view text, const Packet& packet) {
   ++burst.lines;
   if (text[0] == '_') [[unlikely]] {
     const Class what = dogstatsd::classify(text);
-    if (what != Class::kMetric) return carry_message(what, text, origin);
+    if (what != Class::kMetric) return carry_message(what, text, packet.origin);
   }
   Line& line = batch[lines];
   const Reason reason = dogstatsd::split_metric(text, line.head);
   if (reason != Reason::kOk) [[unlikely]]
     return reject(reason);
-  line.origin = origin;
-  line.hash = memo.hash(origin, line.head.name, line.head.suffix);
+  line.origin = packet.origin;
+  line.arrival = packet.arrival;
+  line.hash = memo.hash(line.origin, line.head.name, line.head.suffix);
   memo.prefetch(line.hash);
   if (++lines == kBatch) run_batch();
 }
