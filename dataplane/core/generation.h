@@ -35,6 +35,8 @@ static_assert(sizeof(Slot) == 24);
 // One of a shard's two sets of accumulators: dense arrays by context id, each with a list of what
 // was touched, so that sealing and cleaning cost what was active.
 struct Generation {
+  static constexpr int64_t kNoBase = INT64_MIN;  // nothing came yet
+
   explicit Generation(const LimitsPlan& limits, uint32_t contexts)
       : slots(contexts),
         touched(contexts),
@@ -56,7 +58,7 @@ struct Generation {
   uint32_t touched_count = 0;
   uint32_t samples_count = 0;
   uint32_t contexts_high = 0;  // ContextTable::high() when it was sealed
-  int64_t base_ms = 0;         // Unix; when it was opened, 0: not known yet
+  int64_t base_ms = kNoBase;   // Unix; when it was opened
   uint64_t sample_count = 0;   // aggregated + overflow + timestamped
 };
 

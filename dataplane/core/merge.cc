@@ -82,7 +82,7 @@ void Merge::collect_zeros(const ShardState& shard, int64_t bucket_start_ms,
   for (uint32_t id = 0; id < generation.contexts_high; ++id) {
     if (generation.slots[id].tag != 0 || shard.contexts.born(id) > epoch) continue;
     const ContextTable::Context& c = shard.contexts.at(id);
-    if (c.kind != Kind::kCounter || c.last_seen_ms == 0) continue;
+    if (c.kind != Kind::kCounter || c.last_seen_ms == ContextTable::kNever) continue;
     if (c.last_seen_ms + counter_expiry_ms > bucket_start_ms) add(shard, id);
   }
 }

@@ -38,7 +38,7 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
 }
 
 void ShardState::process(std::span<const Packet> packets, Now at) {
-  if (open().base_ms == 0) [[unlikely]]
+  if (open().base_ms == Generation::kNoBase) [[unlikely]]
     open().base_ms = at.unix_ms;
   now = at;
   now_offset = open().offset_of(at.unix_ms);
