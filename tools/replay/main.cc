@@ -15,6 +15,7 @@
 #include "controlplane/ledger.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
+#include "parsers/simd/kernel.h"
 #include "tools/replay/input.h"
 #include "tools/replay/replay.h"
 
@@ -108,6 +109,12 @@ absl::StatusOr<Arguments> parse(int argc, char** argv) {
   return arguments;
 }
 
+absl::Status choose_variant(const std::string& variant) {
+  if (!variant.empty()) ::setenv("PENSTOCK_SIMD", variant.c_str(), 1);
+  const std::string error = simd::environment_error();
+  return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+}
+
 absl::StatusOr<Config> read_config(const std::string& path) {
   const Environment environment = read_environment();
   absl::StatusOr<LoadedConfig> loaded =
@@ -199,6 +206,8 @@ int main(int argc, char** argv) {
   absl::StatusOr<Arguments> arguments = parse(argc, argv);
   if (!arguments.ok()) return fail(arguments.status(), kExitUsage);
   std::signal(SIGPIPE, SIG_IGN);
+  if (const absl::Status chosen = choose_variant(arguments->variant); !chosen.ok())
+    return fail(chosen, kExitUsage);
   const absl::StatusOr<Config> config = read_config(arguments->config);
   if (!config.ok()) return fail(config.status(), kExitUsage);
   const auto plan = plan_for(*config);
