@@ -114,6 +114,8 @@ struct DogstatsdPlan {
   uint32_t counter_expiry_s;  // dogstatsd_expiry_seconds, added for counters
   uint8_t timestamps;         // dogstatsd_no_aggregation_pipeline
   uint8_t client_origin;      // dogstatsd_origin_detection_client
+  uint8_t copy_histograms;    // histogram_copy_to_distribution
+  TextRef copy_prefix;        // histogram_copy_to_distribution_prefix
 };
 
 struct Plan {

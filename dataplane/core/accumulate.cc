@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dataplane/core/sample_rate.h"
 #include "dataplane/core/shard_state.h"
 
 namespace penstock {
@@ -29,26 +30,6 @@ Kind kind_of(Type type) {
       return Kind::kDistribution;
   }
   return Kind::kCounter;
-}
-
-// No sample of a histogram or distribution counts for more than a stored weight can say.
-constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
-
-// A rate outside (0, 1], NaN, or too small to invert counts as 1 (architecture, section 12), where
-// the type uses it at all.
-void set_rate(Kind kind, double rate, LineTarget& target) {
-  target.inverse_rate = 1;
-  target.bad_rate = 0;
-  if (kind == Kind::kGauge || kind == Kind::kSet) return;
-  const double inverse = 1 / rate;
-  if (!(rate > 0 && rate <= 1) || !std::isfinite(inverse)) {
-    target.bad_rate = 1;
-  } else if (kind != Kind::kCounter && inverse > kWeightMax) {
-    target.inverse_rate = kWeightMax;
-    target.bad_rate = 1;
-  } else {
-    target.inverse_rate = inverse;
-  }
 }
 
 size_t count_finite(std::span<const double> values) {
@@ -106,7 +87,9 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   LineTarget target{};
   target.id = found.id;
   target.kind = static_cast<uint8_t>(kind);
-  set_rate(kind, metric.rate, target);
+  const InverseRate inverse = inverse_of(kind, metric.rate);
+  target.inverse_rate = inverse.value;
+  target.bad_rate = inverse.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
   const std::string_view name = line.text.name();
@@ -123,22 +106,31 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   burst.samples += metric.values;
+  const size_t finite = count_finite({scratch.data(), metric.values});
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
+    // Its copy is a distribution of the bucket of that time.
+    const bool histogram = kind_of(metric.type) == Kind::kHistogram;
+    if (!histogram || plan.dogstatsd.copy_histograms == 0 || finite == 0) return;
+    (carry_metric(line) ? burst.copied : burst.copies_unkept) += finite;
     return;
   }
-  const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const std::string_view text = line.text.text();
-  const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
-                                   dogstatsd::Class::kMetric};
-  if (!open().carry.add(record, text)) {
+  if (!carry_metric(line)) {
     burst.carry_full += finite;
     return;
   }
   burst.timestamped += finite;
   open().sample_count += finite;
+}
+
+// False: there is no room.
+bool ShardState::carry_metric(const Line& line) {
+  const std::string_view text = line.text.text();
+  const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
+                                   dogstatsd::Class::kMetric};
+  return open().carry.add(record, text);
 }
 
 // The context's slot in the open generation; null if the context is no longer the one meant.
@@ -183,7 +175,10 @@ void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& li
     case Kind::kHistogram:
     case Kind::kDistribution:
       finite = count_finite(values);
-      if (finite != 0) add_samples(target, slot, values);
+      if (finite == 0) break;
+      add_samples(target, slot, values);
+      if (target.kind == static_cast<uint8_t>(Kind::kHistogram) && copies.size() != 0)
+        copy_samples(target, values);
       break;
   }
   burst.samples += values.size();
