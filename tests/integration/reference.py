@@ -175,8 +175,7 @@ def parse_event(text, config):
     first, comma, second = header[3:-1].partition(b",")
     title, length = parse_int(first, low=0), parse_int(second, low=0)
     if not comma or title is None or length is None:
-        digits = comma and all(re.fullmatch(rb"\+?[0-9]+", n) for n in (first, second))
-        raise Refused("event-bad-length" if digits else "event-bad-header")
+        raise Refused("event-bad-header")
     if title == 0:
         raise Refused("event-empty-title")
     if len(body) < title + 1 + length:
