@@ -58,9 +58,9 @@ Reason parse_event(std::string_view line, const Options& options, Event& out) {
   if (title >= body.size() || text > body.size() - title - 1) return Reason::kEventTooShort;
   out.title = body.substr(0, title);
   out.text = body.substr(title + 1, text);
-  // Fields are split right after the text, so bytes before the first `|` are a field as well. The
-  // lengths cover at least one byte of the body, so there is a byte to stand in for its `|`.
-  std::string_view rest = body.substr(title + text);
+  // Bytes between the text and the next `|` are an unknown field, whatever they look like.
+  const size_t pipe = body.find('|', title + 1 + text);
+  std::string_view rest = pipe != std::string_view::npos ? body.substr(pipe) : "";
   while (!rest.empty()) parse_field(take_field(rest), options, out);
   return Reason::kOk;
 }

@@ -183,7 +183,7 @@ def parse_event(text, config):
     m = Message("event")
     m.title = body[:title].replace(b"\\n", b"\n")
     m.text = body[title + 1:title + 1 + length].replace(b"\\n", b"\n")
-    for field in body[title + 1 + length:].split(b"|"):  # the first is empty, or stands where a | should
+    for field in body[title + 1 + length:].split(b"|")[1:]:  # what stands before the first | is no field
         if field.startswith(b"k:"):
             m.key = field[2:]
         elif field.startswith(b"s:"):

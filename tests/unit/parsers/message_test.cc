@@ -243,6 +243,8 @@ TEST(Event, Read) {
       {"_e{2,2}::::::", "[::][::]"},
       {"_e{1,1}:a|b|", "[a][b]"},
       {"_e{1,1}:a|bc|p:low", "[a][b] p=low"},
+      {"_e{1,1}:a|bp:low", "[a][b]"},  // before the first pipe nothing is a field
+      {"_e{1,1}:a|bp:low|t:error", "[a][b] t=error"},
       {"_e{1,1}:a|b|p:low|p:normal", "[a][b]"},
       {"_e{1,1}:a|b|p:low|p:high", "[a][b] p=low"},
       {"_e{1,1}:a|b|p:Low", "[a][b]"},
