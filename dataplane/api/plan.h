@@ -116,7 +116,7 @@ struct MappingPlan {
   TextRef match;
   TextRef name;  // expression
   uint32_t tag_count;
-  uint8_t regex;  // 1: `match` is a regular expression, 0: a wildcard pattern
+  uint32_t regex;  // 1: `match` is a regular expression, 0: a wildcard pattern
 };
 struct MappingTagPlan {
   TextRef key;

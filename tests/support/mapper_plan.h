@@ -22,10 +22,9 @@ inline void add_profile(Plan& plan, std::string_view prefix,
   MapperPlan& m = plan.dogstatsd.mapper;
   m.profiles[m.profile_count++] = {plan.add_text(prefix), static_cast<uint32_t>(mappings.size())};
   for (const TestMapping& mapping : mappings) {
-    m.mappings[m.mapping_count++] = {
-        plan.add_text(mapping.match), plan.add_text(mapping.name),
-        static_cast<uint32_t>(mapping.tags.size()),
-        static_cast<uint8_t>(mapping.type == dogstatsd::MatchType::kRegex ? 1 : 0)};
+    m.mappings[m.mapping_count++] = {plan.add_text(mapping.match), plan.add_text(mapping.name),
+                                     static_cast<uint32_t>(mapping.tags.size()),
+                                     mapping.type == dogstatsd::MatchType::kRegex ? 1u : 0u};
     for (const auto& [key, value] : mapping.tags)
       m.tags[m.tag_count++] = {plan.add_text(key), plan.add_text(value)};
   }
