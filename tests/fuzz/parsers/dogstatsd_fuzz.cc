@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "parsers/dogstatsd/locate.h"
 #include "parsers/dogstatsd/message.h"
 
 // One packet: split into lines, every line parsed as a shard would, by what the specification
@@ -91,6 +92,7 @@ void check_metric(std::string_view line, const Options& options) {
   const Reason split = split_metric(line, head);
   if (split != Reason::kOk) {
     require(split <= Reason::kEmptyValue);
+    require(locate_error(line, split) <= line.size());
     return;
   }
   require(!head.name.empty() && !head.value.empty() && head.suffix.starts_with('|'));
@@ -105,6 +107,7 @@ void check_metric(std::string_view line, const Options& options) {
   if (m.type != Type::kSet || reason != Reason::kOk) check_number(head.value);
   if (reason != Reason::kOk) {
     require(reason >= Reason::kBadType && reason <= Reason::kBadTimestamp);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(m.values >= 1 && m.values <= (head.value.size() + 1) / 2);
@@ -117,6 +120,7 @@ void check_event(std::string_view line, const Options& options) {
   const Reason reason = parse_event(line, options, e);
   if (reason != Reason::kOk) {
     require(reason >= Reason::kEventNoColon && reason <= Reason::kEventBadLength);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!e.title.empty());
@@ -137,6 +141,7 @@ void check_service_check(std::string_view line, const Options& options) {
   const Reason reason = parse_service_check(line, options, c);
   if (reason != Reason::kOk) {
     require(reason >= Reason::kScFormat && reason <= Reason::kScBadStatus);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!c.name.empty() && c.status <= 3);
