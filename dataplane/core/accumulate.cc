@@ -31,7 +31,7 @@ bool ShardState::take_known(const Line& line) {
   }
   size_t count = 1;
   if (target.kind != static_cast<uint8_t>(Kind::kSet)) {
-    const Reason reason = dogstatsd::parse_values(line.head.value, scratch.span(), count);
+    const Reason reason = kernel.parse_values(line.text.value(), scratch.span(), count);
     if (reason != Reason::kOk) [[unlikely]] {
       reject(reason);
       return true;
@@ -42,27 +42,27 @@ bool ShardState::take_known(const Line& line) {
     return false;
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line.head.value, {scratch.data(), count});
+  accumulate(target, *slot, line.text.value(), {scratch.data(), count});
   return true;
 }
 
 void ShardState::take_new(const Line& line) {
   ++burst.memo_misses;
   Metric metric;
-  const Reason reason = dogstatsd::parse_metric(line.head, options, scratch.span(), metric);
+  const Reason reason = kernel.parse_metric(line.text, options, scratch.span(), metric);
   if (reason != Reason::kOk) return reject(reason);
   ++burst.lines_ok;
   ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
-  accumulate(target, *touch(target), metric.value, {scratch.data(), metric.values});
+  accumulate(target, *touch(target), line.text.value(), {scratch.data(), metric.values});
 }
 
 // Finds or makes the line's context and remembers the line. What it remembers of an overflow
 // context is good for as long as no context has been freed: then there may be room.
 LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   const Kind kind = kind_of(metric.type);
-  enricher.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
   const auto found = contexts.find_or_create(enricher.key(), kind, sealed_epoch + 1);
   burst.contexts_created += found.created ? 1 : 0;
   burst.type_clashes += found.clash ? 1 : 0;
@@ -75,7 +75,8 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
-  const auto& [name, value, suffix] = line.head;
+  const std::string_view name = line.text.name();
+  const std::string_view suffix = line.text.suffix();
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
     known->target = target;
   } else {
@@ -95,9 +96,7 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const char* begin = line.head.name.data();
-  const char* end = line.head.suffix.data() + line.head.suffix.size();
-  const std::string_view text(begin, static_cast<size_t>(end - begin));
+  const std::string_view text = line.text.text();
   const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
                                    dogstatsd::Class::kMetric};
   if (!open().carry.add(record, text)) {

@@ -5,6 +5,8 @@
 #include <span>
 #include <type_traits>
 
+#include "parsers/simd/kernel.h"
+
 namespace penstock {
 
 // Where a packet came in (spec 1.5); the value is part of the wire between rx, io and shards.
@@ -16,7 +18,7 @@ inline constexpr uint8_t kPacketEolRequired = 1;  // spec section 4, step 3, hol
 // Bytes that may be read, not used, past the end of every packet, so that SIMD loads need no tail
 // loop. Whoever fills in a Packet guarantees them: mbuf tailroom, io buffers and test buffers all
 // reserve them.
-inline constexpr size_t kPacketPadding = 64;
+inline constexpr size_t kPacketPadding = simd::kPadding;
 
 // One datagram on its way to a shard: a pointer into a buffer that somebody else owns. Trivially
 // copyable, two to a cache line; it crosses a core boundary once, by value, in a ring.

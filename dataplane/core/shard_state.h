@@ -14,7 +14,7 @@
 #include "dataplane/core/line_memo.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/core/sample_store.h"
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 
@@ -30,7 +30,7 @@ struct ShardBurst {
 struct ShardState {
   // A metric line on its way through a batch.
   struct Line {
-    dogstatsd::MetricHead head;
+    dogstatsd::Line text;
     uint64_t hash;
     uint32_t origin;
     LineMemo::Entry* entry;  // candidate; null: a miss
@@ -53,7 +53,7 @@ struct ShardState {
 
   // shard.cc: packets to lines to targets.
   void split(const Packet& packet);
-  void take_line(std::string_view line, uint32_t origin);
+  void take_line(const dogstatsd::Line& line, uint32_t origin);
   void reject(dogstatsd::Reason reason);
   void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
   void run_batch();
@@ -79,6 +79,7 @@ struct ShardState {
 
   const Plan& plan;
   ShardStats& stats;
+  const simd::Kernel& kernel;
   const dogstatsd::Options options;
   const uint16_t index;
 
@@ -93,6 +94,7 @@ struct ShardState {
   size_t lines = 0;        // in `batch`
   int32_t now_offset = 0;  // `now` in the open generation
   ShardBurst burst;
+  std::array<dogstatsd::Line, kBatch> split_lines;  // of one packet, before they join the batch
   std::array<Line, kBatch> batch;
   LazyArray<double> scratch;  // the values of one line
   Enricher enricher;

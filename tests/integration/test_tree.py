@@ -3,6 +3,7 @@
 import re
 import subprocess
 
+import lab
 import pytest
 from conftest import ROOT
 
@@ -108,6 +109,16 @@ def test_one_list_of_packages():
     listed = [line.split("#")[0].split() for line in (ROOT / "tools/packages.txt").read_text().splitlines()]
     names = [words[0] for words in listed if words]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("variant", ["sse42", "avx2", "avx512"])
+def test_kernels_share_no_code_with_other_files(variant):
+    """An inline function that is one for the whole process would run on CPUs that it was not built for."""
+    archive = lab.BUILD / f"parsers/simd/libsimd_{variant}.a"
+    symbols = subprocess.run(["nm", "--defined-only", "--demangle", archive], capture_output=True, text=True, check=True).stdout
+    assert "Kernel" in symbols
+    shared = [line for line in symbols.splitlines() if re.match(r"[0-9a-f]+ [VvWwu] ", line)]
+    assert not shared
 
 
 def test_lock_file_names_no_host():

@@ -233,6 +233,10 @@ class Session {
 int explain_main(int argc, char** argv) {
   Arguments arguments;
   if (const std::optional<int> done = parse_arguments(argc, argv, arguments)) return *done;
+  if (const std::string error = simd::environment_error(); !error.empty()) {
+    std::fprintf(stderr, "penstockctl: %s\n", error.c_str());
+    return kUsage;
+  }
   const absl::StatusOr<Setup> setup = set_up(arguments.config);
   if (!setup.ok()) {
     std::fprintf(stderr, "%s\n", std::string(to_std(setup.status().message())).c_str());

@@ -122,7 +122,7 @@ void put_values(Object& o, const Explained& e, bool finite) {
   std::string& out = o.key("values");
   out += '[';
   Commas commas(out);
-  if (e.metric.type == Type::kSet) append_string(commas.next(), e.metric.value);
+  if (e.metric.type == Type::kSet) append_string(commas.next(), e.value);
   for (const double v : e.values) {
     if (!finite || std::isfinite(v)) append_value(commas.next(), v);
   }
@@ -131,7 +131,7 @@ void put_values(Object& o, const Explained& e, bool finite) {
 
 void put_metric(Object& o, const Explained& e) {
   o.put("kind", std::string_view("metric"));
-  o.put("name", e.metric.name);
+  o.put("name", e.name);
   put_values(o, e, /*finite=*/false);
   o.put("rate", e.metric.rate);
   put_common(o, e.metric);

@@ -28,20 +28,26 @@ size_t count_finite(std::span<const double> values) {
 }  // namespace
 
 Explainer::Explainer(const Plan& plan, const dogstatsd::Options& options)
-    : plan_(plan), options_(options), enricher_(plan), scratch_((kMessageMax + 1) / 2) {}
+    : plan_(plan),
+      options_(options),
+      kernel_(simd::active()),
+      enricher_(plan),
+      scratch_((kMessageMax + 1) / 2) {}
 
 const Explained* Explainer::explain(std::string_view line, size_t bytes) {
   out_ = Explained{};
   buffer_.assign(line).push_back('\n');
-  std::string_view rest = buffer_;
-  bool terminated = false;
-  out_.in = dogstatsd::next_line(rest, terminated);
-  if (out_.in.empty()) return nullptr;
+  const size_t size = buffer_.size();
+  buffer_.append(simd::kPadding, '\0');
+  size_t at = 0;
+  dogstatsd::Line split{};
+  if (kernel_.split(buffer_.data(), size, at, &split, 1) == 0) return nullptr;
+  out_.in = split.text();
   out_.bytes = std::max(bytes, line.size()) - (line.size() - out_.in.size());
   out_.too_long = out_.bytes > kMessageMax;
   out_.truncated = out_.bytes > plan_.dogstatsd.buffer_size;
   if (out_.too_long) return &out_;
-  parse();
+  parse(split);
   if (out_.reason == Reason::kOk) {
     enrich();
   } else {
@@ -50,11 +56,11 @@ const Explained* Explainer::explain(std::string_view line, size_t bytes) {
   return &out_;
 }
 
-void Explainer::parse() {
-  out_.what = dogstatsd::classify(out_.in);
-  switch (out_.what) {
+void Explainer::parse(const dogstatsd::Line& line) {
+  out_.what = line.what;
+  switch (line.what) {
     case Class::kMetric:
-      out_.reason = parse_metric();
+      out_.reason = parse_metric(line);
       return;
     case Class::kEvent:
       out_.reason = dogstatsd::parse_event(out_.in, options_, out_.event);
@@ -67,12 +73,11 @@ void Explainer::parse() {
   }
 }
 
-Reason Explainer::parse_metric() {
-  dogstatsd::MetricHead head;
-  if (const Reason reason = dogstatsd::split_metric(out_.in, head); reason != Reason::kOk) {
-    return reason;
-  }
-  const Reason reason = dogstatsd::parse_metric(head, options_, scratch_, out_.metric);
+Reason Explainer::parse_metric(const dogstatsd::Line& line) {
+  if (line.reason != Reason::kOk) return line.reason;
+  out_.name = line.name();
+  out_.value = line.value();
+  const Reason reason = kernel_.parse_metric(line, options_, scratch_, out_.metric);
   if (out_.metric.type != Type::kSet) out_.values = {scratch_.data(), out_.metric.values};
   return reason;
 }
@@ -93,7 +98,7 @@ void Explainer::enrich_metric() {
   const bool origin = plan_.dogstatsd.client_origin != 0;
   FinalMessage& final = out_.final;
   final.identity =
-      enricher_.metric(m.name, m.tags, m.has_tags, origin ? m.origin : dogstatsd::Origin{});
+      enricher_.metric(out_.name, m.tags, m.has_tags, origin ? m.origin : dogstatsd::Origin{});
   final.context_id = hash_bytes(enricher_.key(), 0);
   if (m.timestamp == 0) {  // spec 5.6
     const SampleRate rate = sample_rate(kind_of(m.type), m.rate);

@@ -10,6 +10,7 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/core/enrich.h"
 #include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 
@@ -41,8 +42,9 @@ struct Explained {
   dogstatsd::Reason reason = dogstatsd::Reason::kOk;
   size_t position = 0;  // of the error, in bytes
 
-  dogstatsd::Metric metric;  // the one that `what` names is set
-  std::span<const double> values;
+  dogstatsd::Metric metric;        // the one that `what` names is set
+  std::string_view name, value;    // of the metric
+  std::span<const double> values;  // not of a set
   dogstatsd::Event event;
   std::string title, text;  // of the event, with its line breaks
   dogstatsd::ServiceCheck check;
@@ -71,15 +73,16 @@ class Explainer {
   const Explained* explain(std::string_view line, size_t bytes);
 
  private:
-  void parse();
-  dogstatsd::Reason parse_metric();
+  void parse(const dogstatsd::Line& line);
+  dogstatsd::Reason parse_metric(const dogstatsd::Line& line);
   void enrich();
   void enrich_metric();
 
   const Plan& plan_;
   const dogstatsd::Options options_;
+  const simd::Kernel& kernel_;
   Enricher enricher_;
-  std::string buffer_;
+  std::string buffer_;  // the line and the kernel's padding
   std::vector<double> scratch_;
   Explained out_;
 };

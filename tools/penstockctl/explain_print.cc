@@ -94,17 +94,15 @@ void common_rows(std::string& out, const Message& m) {
   const dogstatsd::LocalData local = dogstatsd::parse_local_data(m.origin.local_data);
   optional_row(out, "container id", local.container_id);
   if (local.inode != 0) row(out, "cgroup inode", cat(local.inode));
-  if (!m.origin.external_data.empty()) {
-    const dogstatsd::ExternalData external = dogstatsd::parse_external_data(m.origin.external_data);
-    row(out, "init container", external.init ? "yes" : "no");
-    optional_row(out, "container name", external.container_name);
-    optional_row(out, "pod uid", external.pod_uid);
-  }
+  const dogstatsd::ExternalData external = dogstatsd::parse_external_data(m.origin.external_data);
+  if (external.init) row(out, "init container", "yes");
+  optional_row(out, "container name", external.container_name);
+  optional_row(out, "pod uid", external.pod_uid);
   optional_row(out, "cardinality", m.origin.cardinality);
 }
 
 void values_row(std::string& out, const Explained& e) {
-  if (e.metric.type == Type::kSet) return bytes_row(out, "value", e.metric.value);
+  if (e.metric.type == Type::kSet) return bytes_row(out, "value", e.value);
   List values;
   for (const double v : e.values) {
     values.add(std::isfinite(v) ? number(v) : number(v) + " (discarded)");
@@ -129,7 +127,7 @@ std::string rate_text(const Explained& e) {
 
 void metric_rows(std::string& out, const Explained& e) {
   row(out, "kind", "metric");
-  bytes_row(out, "name", e.metric.name);
+  bytes_row(out, "name", e.name);
   row(out, "type", cat(dogstatsd::type_symbol(e.metric.type), " (", type_name(e.metric.type), ")"));
   values_row(out, e);
   row(out, "rate", rate_text(e));

@@ -7,24 +7,29 @@
 #include <string>
 #include <vector>
 
+#include "parsers/simd/kernel.h"
+#include "tests/support/padded.h"
+
 namespace penstock::dogstatsd {
 namespace {
 
-Reason parse(std::string_view line) {
+Reason parse(std::string_view text) {
   constexpr Options kAll = {.timestamps = true, .client_origin = true};
-  if (classify(line) == Class::kEvent) {
+  if (classify(text) == Class::kEvent) {
     Event event;
-    return parse_event(line, kAll, event);
+    return parse_event(text, kAll, event);
   }
-  if (classify(line) == Class::kServiceCheck) {
+  if (classify(text) == Class::kServiceCheck) {
     ServiceCheck check;
-    return parse_service_check(line, kAll, check);
+    return parse_service_check(text, kAll, check);
   }
-  MetricHead head;
-  if (const Reason reason = split_metric(line, head); reason != Reason::kOk) return reason;
-  std::vector<double> scratch((head.value.size() + 1) / 2);
+  const Padded padded(text);
+  const simd::Kernel& kernel = simd::kScalarKernel;
+  const Line line = kernel.line(padded.view());
+  if (line.reason != Reason::kOk) return line.reason;
+  std::vector<double> scratch((line.value().size() + 1) / 2);
   Metric metric;
-  return parse_metric(head, kAll, scratch, metric);
+  return kernel.parse_metric(line, kAll, scratch, metric);
 }
 
 // `caret` has its `^` below the byte.

@@ -1,10 +1,11 @@
-#include "parsers/dogstatsd/message.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <string>
 #include <vector>
+
+#include "parsers/simd/kernel.h"
+#include "tests/support/padded.h"
 
 namespace penstock::dogstatsd {
 namespace {
@@ -43,24 +44,33 @@ void put_common(std::string& out, const Message& message) {
 }
 
 // "name type values" and what differs from the default; or the reason of a refusal.
-std::string metric(std::string_view line, const Options& options = kAll) {
-  MetricHead head;
-  Reason reason = split_metric(line, head);
-  if (reason != Reason::kOk) return std::string(reason_name(reason));
-  std::vector<double> scratch((head.value.size() + 1) / 2);
+std::string metric_by(const simd::Kernel& kernel, std::string_view text, const Options& options) {
+  const Padded padded(text);
+  const Line line = kernel.line(padded.view());
+  if (line.reason != Reason::kOk) return std::string(reason_name(line.reason));
+  std::vector<double> scratch((line.value().size() + 1) / 2);
   Metric m;
-  reason = parse_metric(head, options, scratch, m);
+  const Reason reason = kernel.parse_metric(line, options, scratch, m);
   if (reason != Reason::kOk) return std::string(reason_name(reason));
-  std::string out(m.name);
+  std::string out(line.name());
   out.append(" ").append(type_symbol(m.type)).append(" ");
   if (m.type == Type::kSet) {
-    out.append(m.value);
+    out.append(line.value());
   } else {
     for (size_t i = 0; i < m.values; ++i) out.append(i != 0 ? ":" : "").append(number(scratch[i]));
   }
   if (m.rate != 1) put(out, "rate", number(m.rate));
   put_common(out, m);
   return out;
+}
+
+// As every kernel says.
+std::string metric(std::string_view text, const Options& options = kAll) {
+  const std::string expected = metric_by(simd::kScalarKernel, text, options);
+  for (const simd::Kernel* kernel : simd::runnable()) {
+    EXPECT_EQ(metric_by(*kernel, text, options), expected) << simd::variant_name(kernel->variant);
+  }
+  return expected;
 }
 
 std::string event(std::string_view line, const Options& options = kAll) {
@@ -204,12 +214,15 @@ TEST(Metric, OptionsOff) {
   for (const Case& c : cases) EXPECT_EQ(metric(c.line, kNothing), c.expected) << c.line;
 }
 
-TEST(Metric, HeadIsTheMessageButItsValues) {
-  MetricHead head;
-  ASSERT_EQ(split_metric("a.b:1:2|c|@0.5|#x", head), Reason::kOk);
-  EXPECT_EQ(head.name, "a.b");
-  EXPECT_EQ(head.value, "1:2");
-  EXPECT_EQ(head.suffix, "|c|@0.5|#x");
+TEST(Metric, NameAndSuffixAreTheMessageButItsValues) {
+  const Padded text("a.b:1:2|c|@0.5|#x");
+  for (const simd::Kernel* kernel : simd::runnable()) {
+    const Line line = kernel->line(text.view());
+    ASSERT_EQ(line.reason, Reason::kOk);
+    EXPECT_EQ(line.name(), "a.b");
+    EXPECT_EQ(line.value(), "1:2");
+    EXPECT_EQ(line.suffix(), "|c|@0.5|#x");
+  }
 }
 
 TEST(Metric, BytesAreOpaque) {
@@ -362,23 +375,6 @@ TEST(Line, Classify) {
       {"_scan:1|c", Class::kServiceCheck},
   };
   for (const auto& c : cases) EXPECT_EQ(classify(c.line), c.expected) << c.line;
-}
-
-// Lines in brackets; the last is followed by `!` if it was not terminated.
-TEST(Line, Next) {
-  const Case cases[] = {
-      {"a", "[a]!"},           {"a\n", "[a]"},       {"a\nb", "[a][b]!"},
-      {"a\r\nb\r", "[a][b]!"}, {"a\r\r\n", "[a\r]"}, {"\r\n", "[]"},
-      {"\n\n", "[][]"},        {"\n\r", "[][]!"},    {"a\rb\n", "[a\rb]"},
-  };
-  for (const Case& c : cases) {
-    std::string out;
-    for (std::string_view rest = c.line; !rest.empty();) {
-      bool terminated = true;
-      out.append("[").append(next_line(rest, terminated)).append(terminated ? "]" : "]!");
-    }
-    EXPECT_EQ(out, c.expected);
-  }
 }
 
 TEST(Origin, LocalData) {
