@@ -42,7 +42,7 @@ bool ShardState::take_known(const Line& line) {
     return false;
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line.text.value(), {scratch.data(), count});
+  accumulate(target, *slot, line, {scratch.data(), count});
   return true;
 }
 
@@ -55,7 +55,7 @@ void ShardState::take_new(const Line& line) {
   ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
-  accumulate(target, *touch(target), line.text.value(), {scratch.data(), metric.values});
+  accumulate(target, *touch(target), line, {scratch.data(), metric.values});
 }
 
 // Finds or makes the line's context and remembers the line. What it remembers of an overflow
@@ -115,7 +115,7 @@ Slot* ShardState::touch(const LineTarget& target) {
     if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
     slot.tag = target.incarnation;
     if (target.kind == static_cast<uint8_t>(Kind::kGauge))
-      slot.value = std::numeric_limits<double>::quiet_NaN();
+      slot.gauge.value = std::numeric_limits<double>::quiet_NaN();
     generation.touched[generation.touched_count++] = target.id;
   }
   slot.seen_ms = now_offset;
@@ -123,27 +123,28 @@ Slot* ShardState::touch(const LineTarget& target) {
 }
 
 // NaN and infinite values are left out (spec 8.3).
-void ShardState::accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& line,
                             std::span<const double> values) {
   size_t finite = 0;
   switch (static_cast<Kind>(target.kind)) {
     case Kind::kCounter:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value += v * target.inverse_rate;
+        slot.sum.add(v * target.inverse_rate);
         ++finite;
       }
       break;
     case Kind::kGauge:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value = v;
+        slot.gauge = {v, now_offset, line.arrival};
         ++finite;
       }
       break;
     case Kind::kSet:
       finite = 1;
-      if (!open().sets.add(target.id, SetMembers::hash_of(value))) ++burst.set_members_unkept;
+      if (!open().sets.add(target.id, SetMembers::hash_of(line.text.value())))
+        ++burst.set_members_unkept;
       break;
     case Kind::kHistogram:
     case Kind::kDistribution:
