@@ -63,6 +63,7 @@ TEST(ExplainJson, BytesThatAreNotUtf8AreKept) {
       {"\xed\xb3\xbf:1|s", R"(\udced\udcb3\udcbf)"},  // a surrogate itself
       {"\xc0\x80:1|s", R"(\udcc0\udc80)"},            // overlong
       {"\"\\\t\x01\x7f:1|s", "\\\"\\\\\\t\\u0001\x7f"},
+      {"\xc2\x85\xe2\x80\xa8\xe2\x80\xa9:1|s", R"(\u0085\u2028\u2029)"},
       {"a\0b:1|s"sv, R"(a\u0000b)"},
   };
   for (const Case& c : cases) {
