@@ -10,6 +10,7 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "dataplane/api/mapping.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -115,6 +116,22 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.segment_bytes_held = limits.segment_bytes_held;
 }
 
+void fill_mapper(Plan& plan, const std::vector<MapperProfile>& profiles) {
+  MapperPlan& m = plan.dogstatsd.mapper;
+  for (const MapperProfile& profile : profiles) {
+    m.profiles[m.profile_count++] = {plan.add_text(profile.prefix),
+                                     static_cast<uint32_t>(profile.mappings.size())};
+    for (const MapperMapping& mapping : profile.mappings) {
+      m.mappings[m.mapping_count++] = {plan.add_text(mapping.match), plan.add_text(mapping.name),
+                                       static_cast<uint32_t>(mapping.tags.size()),
+                                       mapping.type == dogstatsd::MatchType::kRegex ? 1u : 0u};
+      for (const auto& [key, value] : mapping.tags) {
+        m.tags[m.tag_count++] = {plan.add_text(key), plan.add_text(value)};
+      }
+    }
+  }
+}
+
 void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts) {
   DogstatsdPlan& d = plan.dogstatsd;
   d.default_host = plan.add_text(config.hostname.empty() ? facts.hostname : config.hostname);
@@ -130,6 +147,25 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.counter_expiry_s = config.counter_expiry_s;
   d.timestamps = config.timestamps ? 1 : 0;
   d.client_origin = config.client_origin ? 1 : 0;
+  fill_mapper(plan, config.mapper);
+}
+
+size_t text_bytes(const std::vector<MapperProfile>& profiles) {
+  size_t bytes = 0;
+  for (const MapperProfile& profile : profiles) {
+    bytes += profile.prefix.size();
+    for (const MapperMapping& mapping : profile.mappings) {
+      bytes += mapping.match.size() + mapping.name.size();
+      for (const auto& [key, value] : mapping.tags) bytes += key.size() + value.size();
+    }
+  }
+  return bytes;
+}
+
+size_t mappings_in(const std::vector<MapperProfile>& profiles) {
+  size_t count = 0;
+  for (const MapperProfile& profile : profiles) count += profile.mappings.size();
+  return count;
 }
 
 absl::Status check_text(const Config& config) {
@@ -137,10 +173,12 @@ absl::Status check_text(const Config& config) {
   for (const std::string& tag : config.tags) bytes += tag.size();
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
+  bytes += text_bytes(config.mapper);
   if (bytes <= kPlanTextBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      cat("dogstatsd_tags, statsd_metric_namespace_blacklist and device names take ", bytes,
-          " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
+      cat("dogstatsd_tags, statsd_metric_namespace_blacklist, dogstatsd_mapper_profiles and device "
+          "names take ",
+          bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
 }
 
 void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uint64_t eal_bytes) {
@@ -163,6 +201,9 @@ void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uin
       shards * l.set_members * kSetMemberBytes * 2);
   add(cat(shards, " x events, checks, timestamped lines (carry_bytes)"),
       shards * l.carry_bytes * 2);
+  // Each shard has its own, and so has the keeper for timestamped lines.
+  const uint64_t patterns = (shards + 1) * mappings_in(config.mapper);
+  add(cat(patterns, " x patterns of dogstatsd_mapper_profiles"), patterns * mapping::kPatternBytes);
   add(cat(shards * producers, " x rings (", l.ring_slots, " slots)"),
       shards * producers * l.ring_slots * kDescriptorBytes);
   add(cat("io buffers (", l.io_buffers, ")"), uint64_t{l.io_buffers} * (config.buffer_size + 1024));

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "controlplane/config_mapper.h"
 #include "controlplane/config_section.h"
 #include "controlplane/exporters/points.h"
 #include "dataplane/base/fd.h"
@@ -41,8 +42,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_origin_optout_enabled",
                                                   "dogstatsd_entity_id_precedence",
                                                   "origin_detection_unified",
-                                                  "dogstatsd_mapper_profiles",
-                                                  "dogstatsd_mapper_cache_size",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -216,6 +215,15 @@ void read_histogram(AgentKeys& keys, Config& c) {
   (void)HistogramConfig::parse({}, c.histogram_percentiles, skipped);
   for (const std::string& text : skipped) {
     percentiles->warn(cat("\"", text, "\" is not a number from 0 to 1; skipped"));
+  }
+}
+
+void read_mapper_keys(AgentKeys& keys, LoadedConfig& loaded) {
+  if (auto v = keys.get("dogstatsd_mapper_profiles")) {
+    read_mapper(*v, loaded.config.mapper, loaded.faults);
+  }
+  if (auto v = keys.get("dogstatsd_mapper_cache_size")) {
+    v->warn("has no effect: the line memo (penstock.limits.memo_bytes) is in its place");
   }
 }
 
@@ -461,6 +469,7 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
     }
     AgentKeys agent(problems, top, environment);
     read_agent_keys(agent, loaded.config);
+    read_mapper_keys(agent, loaded);
     if (top.IsMap() && top["penstock"].IsDefined()) {
       read_penstock(problems, top["penstock"], loaded.config);
     }

@@ -8,6 +8,7 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/core/lazy_array.h"
+#include "dataplane/core/mapper.h"
 #include "parsers/dogstatsd/message.h"
 
 namespace penstock {
@@ -16,6 +17,7 @@ namespace penstock {
 // enricher; valid until its next call.
 struct Enriched {
   std::string_view name;
+  std::string_view mapped;  // the name after the mapper, before the namespace
   std::string_view host;
   std::string_view container_id;
   uint64_t inode = 0;  // of the client's cgroup; 0: none
@@ -23,9 +25,10 @@ struct Enriched {
   std::span<const std::string_view> tags;  // sorted, unique
 };
 
-// Turns what a client sent into what identifies it: special tags (7.2), dogstatsd_tags (7.3),
-// namespace (7.4), container identity as far as it needs no source of container tags (ruling 8),
-// default host. Sized at construction for the longest packet; no allocation later. One thread.
+// Turns what a client sent into what identifies it: mapper (7.1), special tags (7.2),
+// dogstatsd_tags (7.3), namespace (7.4), container identity as far as it needs no source of
+// container tags (ruling 8), default host. Sized at construction for the longest packet; no
+// allocation later. One thread.
 class Enricher {
  public:
   // `plan` outlives the enricher.
@@ -41,14 +44,18 @@ class Enricher {
   std::string_view key();
 
  private:
-  void take_tags(std::string_view tags, bool has_tags, const dogstatsd::Origin& origin);
+  void take_tags(std::string_view tags, bool has_tags,
+                 std::span<const std::string_view> mapped_tags, const dogstatsd::Origin& origin);
+  void take_tag(std::string_view tag);
   bool take_special(std::string_view tag);
+  std::string_view prefixed(std::string_view name);
   void add_container_tag();
   [[nodiscard]] bool excluded(std::string_view name) const;
 
   const DogstatsdPlan& config_;
   const std::string_view default_host_;
   const std::string_view namespace_;
+  Mapper mapper_;
   std::vector<std::string_view> extra_tags_;
   std::vector<std::string_view> exclusions_;
 

@@ -102,7 +102,6 @@ void ShardState::reject(Reason reason) {
       &ShardBurst::rejected_event_too_short,
       &ShardBurst::rejected_event_bad_header,
       &ShardBurst::rejected_event_empty_title,
-      &ShardBurst::rejected_event_bad_length,
       &ShardBurst::rejected_sc_format,
       &ShardBurst::rejected_sc_empty_name,
       &ShardBurst::rejected_sc_bad_status,

@@ -1,6 +1,5 @@
 #include "parsers/dogstatsd/locate.h"
 
-#include <charconv>
 #include <string>
 
 #include "parsers/dogstatsd/fields.h"
@@ -32,13 +31,13 @@ size_t number_prefix(std::string_view text) {
   return good;
 }
 
-// Whether `text` is a decimal integer, maybe with one of `signs` before it; if not, `at` is the
-// first byte that does not belong, or the end if it has no digit.
-bool is_integer(std::string_view text, std::string_view signs, size_t& at) {
-  const size_t sign = !text.empty() && signs.find(text[0]) != std::string_view::npos ? 1 : 0;
-  at = sign;
+// In an integer that is not one, the first byte that does not belong, or the end if it has no
+// digit; in one that is out of range, the first.
+size_t integer_error(std::string_view text) {
+  const size_t sign = text.starts_with('+') || text.starts_with('-') ? 1 : 0;
+  size_t at = sign;
   while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
-  return at == text.size() && at > sign;
+  return at == text.size() && at > sign ? 0 : at;
 }
 
 size_t find_bad_value(std::string_view value) {
@@ -66,8 +65,7 @@ size_t find_bad_field(std::string_view line, size_t type_pipe, Reason reason) {
     if (reason == Reason::kBadTimestamp && field.starts_with('T')) {
       int64_t timestamp = 0;
       if (!parse_int(field.substr(1), timestamp) || timestamp < 1) {
-        size_t at = 0;
-        return is_integer(field.substr(1), "+-", at) ? content : content + at;
+        return content + integer_error(field.substr(1));
       }
     }
   }
@@ -95,26 +93,17 @@ size_t locate_metric(std::string_view line, Reason reason) {
   }
 }
 
-bool beyond_64_bits(std::string_view length) {
-  if (length.starts_with('+')) length.remove_prefix(1);
-  uint64_t ignored = 0;
-  return std::from_chars(length.data(), length.data() + length.size(), ignored).ec ==
-         std::errc::result_out_of_range;
-}
-
 // Spec 6.1, steps 2 and 3.
-size_t locate_event_header(std::string_view header, Reason reason) {
+size_t locate_event_header(std::string_view header) {
   constexpr size_t kOpening = 3;  // "_e{"
   if (header.size() < 7) return header.size();
   const std::string_view lengths = header.substr(kOpening, header.size() - kOpening - 1);
   const size_t comma = lengths.find(',');
   if (comma == std::string_view::npos) return header.size() - 1;
   const std::string_view title = lengths.substr(0, comma), text = lengths.substr(comma + 1);
-  if (reason == Reason::kEventBadLength) return kOpening + (beyond_64_bits(title) ? 0 : comma + 1);
-  size_t at = 0;
-  if (!is_integer(title, "+", at)) return kOpening + at;
-  is_integer(text, "+", at);
-  return kOpening + comma + 1 + at;
+  int64_t bytes = 0;
+  if (!parse_int(title, bytes) || bytes < 0) return kOpening + integer_error(title);
+  return kOpening + comma + 1 + integer_error(text);
 }
 
 size_t locate_bad_status(std::string_view line) {
@@ -135,8 +124,7 @@ size_t locate_error(std::string_view line, Reason reason) {
     case Reason::kScFormat:
       return line.size();
     case Reason::kEventBadHeader:
-    case Reason::kEventBadLength:
-      return locate_event_header(line.substr(0, line.find(':')), reason);
+      return locate_event_header(line.substr(0, line.find(':')));
     case Reason::kEventEmptyTitle:
       return 3;
     case Reason::kScEmptyName:

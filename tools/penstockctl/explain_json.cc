@@ -193,6 +193,7 @@ void put_identity(Object& o, const Enriched& identity) {
 
 void put_final_metric(Object& o, const Explained& e) {
   const FinalMessage& final = e.final;
+  o.put("mapped_name", final.identity.mapped);
   o.put("name", final.identity.name);
   put_identity(o, final.identity);
   put_values(o, e, /*finite=*/true);

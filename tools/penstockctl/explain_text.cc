@@ -101,8 +101,6 @@ std::string_view advice(const Explained& e) {
              "lengths, such as _e{5,4}.";
     case Reason::kEventEmptyTitle:
       return "The header says that the title has 0 bytes: give the event a title.";
-    case Reason::kEventBadLength:
-      return "This length is more than 64 bits hold: write the number of bytes.";
     case Reason::kScFormat:
       return "What begins with _sc is a service check, _sc|name|status, and this has fewer than "
              "two "

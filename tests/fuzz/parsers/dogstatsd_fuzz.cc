@@ -119,7 +119,7 @@ void check_event(std::string_view line, const Options& options) {
   Event e;
   const Reason reason = parse_event(line, options, e);
   if (reason != Reason::kOk) {
-    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventBadLength);
+    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventEmptyTitle);
     require(locate_error(line, reason) <= line.size());
     return;
   }
