@@ -73,6 +73,10 @@ bool ShardState::take_known(const Line& line) {
       return true;
     }
   }
+  if (target.filtered != 0) [[unlikely]] {
+    leave_out(count);
+    return true;
+  }
   Slot* slot = touch(target);
   if (slot == nullptr) [[unlikely]]
     return false;
@@ -87,40 +91,64 @@ void ShardState::take_new(const Line& line) {
   Metric metric;
   const Reason reason = dogstatsd::parse_metric(line.head, options, scratch.span(), metric);
   if (reason != Reason::kOk) return reject(reason);
-  ++burst.lines_ok;
-  ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
+  if (target.filtered != 0) return leave_out(metric.values);
+  ++burst.lines_ok;
+  ++burst.metrics;
   accumulate(target, *touch(target), metric.value, {scratch.data(), metric.values});
 }
 
-// Finds or makes the line's context and remembers the line. What it remembers of an overflow
-// context is good for as long as no context has been freed: then there may be room.
+// A metric whose name is filtered (spec 7.6): it parsed, and that is all.
+void ShardState::leave_out(size_t samples) {
+  ++burst.lines_ok;
+  ++burst.metrics;
+  burst.samples += samples;
+  burst.filtered += samples;
+}
+
+// Finds or makes the line's context, unless it is filtered, and remembers the line. What it
+// remembers of an overflow context is good for as long as no context has been freed: then there may
+// be room.
 LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   const Kind kind = kind_of(metric.type);
-  enricher.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  LineTarget target{};
+  target.kind = static_cast<uint8_t>(kind);
+  const Enriched& enriched =
+      enricher.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  if (enriched.filtered != nullptr) {
+    target.filtered = 1;
+    target.id = ContextTable::kOverflowContexts;  // any but theirs
+    remember(line, target);
+    return target;
+  }
   const auto found = contexts.find_or_create(enricher.key(), kind, sealed_epoch + 1);
   burst.contexts_created += found.created ? 1 : 0;
   burst.type_clashes += found.clash ? 1 : 0;
 
-  LineTarget target{};
   target.id = found.id;
-  target.kind = static_cast<uint8_t>(kind);
   set_rate(kind, metric.rate, target);
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
+  remember(line, target);
+  if (overflow) target.incarnation = kOverflowIncarnation;
+  return target;
+}
+
+void ShardState::remember(const Line& line, const LineTarget& target) {
   const auto& [name, value, suffix] = line.head;
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
     known->target = target;
   } else {
     burst.memo_evicted += memo.insert(line.hash, line.origin, name, suffix, target);
   }
-  if (overflow) target.incarnation = kOverflowIncarnation;
-  return target;
 }
 
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
+  if (enricher.filters(metric.name)) return leave_out(metric.values);
+  ++burst.lines_ok;
+  ++burst.metrics;
   burst.samples += metric.values;
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
