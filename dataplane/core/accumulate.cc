@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dataplane/core/sample_rate.h"
 #include "dataplane/core/shard_state.h"
 
 namespace penstock {
@@ -13,43 +14,6 @@ using dogstatsd::Type;
 using segment::Kind;
 
 constexpr uint32_t kOverflowIncarnation = 1;  // overflow contexts are never freed
-
-Kind kind_of(Type type) {
-  switch (type) {
-    case Type::kCount:
-      return Kind::kCounter;
-    case Type::kGauge:
-      return Kind::kGauge;
-    case Type::kSet:
-      return Kind::kSet;
-    case Type::kHistogram:
-    case Type::kTiming:
-      return Kind::kHistogram;
-    case Type::kDistribution:
-      return Kind::kDistribution;
-  }
-  return Kind::kCounter;
-}
-
-// No sample of a histogram or distribution counts for more than a stored weight can say.
-constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
-
-// A rate outside (0, 1], NaN, or too small to invert counts as 1 (architecture, section 12), where
-// the type uses it at all.
-void set_rate(Kind kind, double rate, LineTarget& target) {
-  target.inverse_rate = 1;
-  target.bad_rate = 0;
-  if (kind == Kind::kGauge || kind == Kind::kSet) return;
-  const double inverse = 1 / rate;
-  if (!(rate > 0 && rate <= 1) || !std::isfinite(inverse)) {
-    target.bad_rate = 1;
-  } else if (kind != Kind::kCounter && inverse > kWeightMax) {
-    target.inverse_rate = kWeightMax;
-    target.bad_rate = 1;
-  } else {
-    target.inverse_rate = inverse;
-  }
-}
 
 size_t count_finite(std::span<const double> values) {
   return static_cast<size_t>(
@@ -78,7 +42,7 @@ bool ShardState::take_known(const Line& line) {
     return false;
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line.text.value(), {scratch.data(), count});
+  accumulate(target, *slot, line, {scratch.data(), count});
   return true;
 }
 
@@ -91,7 +55,7 @@ void ShardState::take_new(const Line& line) {
   ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
-  accumulate(target, *touch(target), line.text.value(), {scratch.data(), metric.values});
+  accumulate(target, *touch(target), line, {scratch.data(), metric.values});
 }
 
 // Finds or makes the line's context and remembers the line. What it remembers of an overflow
@@ -106,7 +70,9 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   LineTarget target{};
   target.id = found.id;
   target.kind = static_cast<uint8_t>(kind);
-  set_rate(kind, metric.rate, target);
+  const SampleRate rate = sample_rate(kind, metric.rate);
+  target.inverse_rate = rate.inverse;
+  target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
   const std::string_view name = line.text.name();
@@ -149,7 +115,7 @@ Slot* ShardState::touch(const LineTarget& target) {
     if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
     slot.tag = target.incarnation;
     if (target.kind == static_cast<uint8_t>(Kind::kGauge))
-      slot.value = std::numeric_limits<double>::quiet_NaN();
+      slot.gauge.value = std::numeric_limits<double>::quiet_NaN();
     generation.touched[generation.touched_count++] = target.id;
   }
   slot.seen_ms = now_offset;
@@ -157,27 +123,28 @@ Slot* ShardState::touch(const LineTarget& target) {
 }
 
 // NaN and infinite values are left out (spec 8.3).
-void ShardState::accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& line,
                             std::span<const double> values) {
   size_t finite = 0;
   switch (static_cast<Kind>(target.kind)) {
     case Kind::kCounter:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value += v * target.inverse_rate;
+        slot.sum.add(v * target.inverse_rate);
         ++finite;
       }
       break;
     case Kind::kGauge:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value = v;
+        slot.gauge = {v, now_offset, line.arrival};
         ++finite;
       }
       break;
     case Kind::kSet:
       finite = 1;
-      if (!open().sets.add(target.id, SetMembers::hash_of(value))) ++burst.set_members_unkept;
+      if (!open().sets.add(target.id, SetMembers::hash_of(line.text.value())))
+        ++burst.set_members_unkept;
       break;
     case Kind::kHistogram:
     case Kind::kDistribution:

@@ -39,7 +39,7 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
 }
 
 void ShardState::process(std::span<const Packet> packets, Now at) {
-  if (open().base_ms == 0) [[unlikely]]
+  if (open().base_ms == Generation::kNoBase) [[unlikely]]
     open().base_ms = at.unix_ms;
   now = at;
   now_offset = open().offset_of(at.unix_ms);
@@ -67,21 +67,22 @@ void ShardState::split(const Packet& packet) {
         }
         if (line.size == 0) return;
       }
-      take_line(line, packet.origin);
+      take_line(line, packet);
     }
   }
 }
 
-void ShardState::take_line(const dogstatsd::Line& text, uint32_t origin) {
+void ShardState::take_line(const dogstatsd::Line& text, const Packet& packet) {
   ++burst.lines;
   if (text.what != Class::kMetric) [[unlikely]]
-    return carry_message(text.what, text.text(), origin);
+    return carry_message(text.what, text.text(), packet.origin);
   if (text.reason != Reason::kOk) [[unlikely]]
     return reject(text.reason);
   Line& line = batch[lines];
   line.text = text;
-  line.origin = origin;
-  line.hash = memo.hash(origin, text.name(), text.suffix());
+  line.origin = packet.origin;
+  line.arrival = packet.arrival;
+  line.hash = memo.hash(line.origin, text.name(), text.suffix());
   memo.prefetch(line.hash);
   if (++lines == kBatch) run_batch();
 }

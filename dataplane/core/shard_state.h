@@ -33,6 +33,7 @@ struct ShardState {
     dogstatsd::Line text;
     uint64_t hash;
     uint32_t origin;
+    uint32_t arrival;
     LineMemo::Entry* entry;  // candidate; null: a miss
     LineTarget target;
   };
@@ -53,7 +54,7 @@ struct ShardState {
 
   // shard.cc: packets to lines to targets.
   void split(const Packet& packet);
-  void take_line(const dogstatsd::Line& line, uint32_t origin);
+  void take_line(const dogstatsd::Line& line, const Packet& packet);
   void reject(dogstatsd::Reason reason);
   void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
   void run_batch();
@@ -67,7 +68,7 @@ struct ShardState {
   LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);
-  void accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+  void accumulate(const LineTarget& target, Slot& slot, const Line& line,
                   std::span<const double> values);
   void add_samples(const LineTarget& target, Slot& slot, std::span<const double> values);
 
