@@ -37,12 +37,16 @@ bool ShardState::take_known(const Line& line) {
       return true;
     }
   }
-  Slot* slot = touch(target);
-  if (slot == nullptr) [[unlikely]]
-    return false;
+  if (target.filtered != 0) [[unlikely]] {
+    leave_out(count);
+  } else {
+    Slot* slot = touch(target);
+    if (slot == nullptr) [[unlikely]]
+      return false;
+    accumulate(target, *slot, line, {scratch.data(), count});
+  }
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line, {scratch.data(), count});
   return true;
 }
 
@@ -55,26 +59,47 @@ void ShardState::take_new(const Line& line) {
   ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
+  if (target.filtered != 0) return leave_out(metric.values);
   accumulate(target, *touch(target), line, {scratch.data(), metric.values});
 }
 
-// Finds or makes the line's context and remembers the line. What it remembers of an overflow
-// context is good for as long as no context has been freed: then there may be room.
+// A metric whose name is filtered (spec 7.6): it parsed, and that is all.
+void ShardState::leave_out(size_t samples) {
+  burst.samples += samples;
+  burst.filtered += samples;
+}
+
+// Finds or makes the line's context, unless it is filtered, and remembers the line. What it
+// remembers of an overflow context is good for as long as no context has been freed: then there may
+// be room.
 LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   const Kind kind = kind_of(metric.type);
-  enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
+  LineTarget target{};
+  target.kind = static_cast<uint8_t>(kind);
+  const Enriched& enriched =
+      enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
+  if (enriched.filtered != nullptr) {
+    target.filtered = 1;
+    target.id = ContextTable::kOverflowContexts;  // any but theirs
+    remember(line, target);
+    return target;
+  }
   const auto found = contexts.find_or_create(enricher.key(), kind, sealed_epoch + 1);
   burst.contexts_created += found.created ? 1 : 0;
   burst.type_clashes += found.clash ? 1 : 0;
 
-  LineTarget target{};
   target.id = found.id;
-  target.kind = static_cast<uint8_t>(kind);
   const SampleRate rate = sample_rate(kind, metric.rate);
   target.inverse_rate = rate.inverse;
   target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
+  remember(line, target);
+  if (overflow) target.incarnation = kOverflowIncarnation;
+  return target;
+}
+
+void ShardState::remember(const Line& line, const LineTarget& target) {
   const std::string_view name = line.text.name();
   const std::string_view suffix = line.text.suffix();
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
@@ -82,12 +107,11 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   } else {
     burst.memo_evicted += memo.insert(line.hash, line.origin, name, suffix, target);
   }
-  if (overflow) target.incarnation = kOverflowIncarnation;
-  return target;
 }
 
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
+  if (enricher.filters(line.text.name())) return leave_out(metric.values);
   burst.samples += metric.values;
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;

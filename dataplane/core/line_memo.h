@@ -15,6 +15,7 @@ struct LineTarget {
   double inverse_rate;   // 1 / rate; 1 where the rate is bad or absent
   uint8_t kind;          // segment::Kind
   uint8_t bad_rate;      // 1: the rate as sent was bad
+  uint8_t filtered;      // 1: its samples are left out (spec 7.6); there is no context
 };
 
 // The line memo: (origin, name, suffix) as the client sent them -> LineTarget, compared in full on

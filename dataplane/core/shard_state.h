@@ -65,7 +65,9 @@ struct ShardState {
   // accumulate.cc: targets to accumulators.
   bool take_known(const Line& line);
   void take_new(const Line& line);
+  void leave_out(size_t samples);
   LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
+  void remember(const Line& line, const LineTarget& target);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);
   void accumulate(const LineTarget& target, Slot& slot, const Line& line,

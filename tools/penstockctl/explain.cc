@@ -116,6 +116,9 @@ absl::StatusOr<Setup> set_up(const std::string& path) {
   Config config;
   if (!path.empty()) {
     ASSIGN_OR_RETURN(LoadedConfig loaded, load_config(path, read_environment()));
+    for (const std::string& fault : loaded.faults) {
+      std::fprintf(stderr, "penstockctl: the mapper is off: %s\n", fault.c_str());
+    }
     for (const std::string& warning : loaded.warnings) {
       std::fprintf(stderr, "penstockctl: %s\n", warning.c_str());
     }

@@ -1,5 +1,6 @@
 #include "tools/penstockctl/explain_json.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "controlplane/exporters/text.h"
@@ -11,21 +12,28 @@ namespace {
 using dogstatsd::Class;
 using dogstatsd::Type;
 
+// Line breaks to Unicode, not to JSON: escaped, so that an object stays one line to everybody.
+std::string_view escaped_break(std::string_view sequence) {
+  if (sequence == "\xc2\x85") return "\\u0085";
+  if (sequence == "\xe2\x80\xa8") return "\\u2028";
+  if (sequence == "\xe2\x80\xa9") return "\\u2029";
+  return {};
+}
+
 void append_string(std::string& out, std::string_view bytes) {
   out += '"';
   while (!bytes.empty()) {
-    size_t valid = 0;
-    while (valid < bytes.size()) {
-      const size_t n = utf8_length(bytes.substr(valid));
-      if (n == 0) break;
-      valid += n;
+    const size_t length = utf8_length(bytes);
+    const std::string_view sequence = bytes.substr(0, length);
+    if (length == 0) {
+      out += "\\udc";
+      append_hex(out, bytes[0]);
+    } else if (const std::string_view escaped = escaped_break(sequence); !escaped.empty()) {
+      out += escaped;
+    } else {
+      append_json_text(out, sequence);
     }
-    append_json_text(out, bytes.substr(0, valid));
-    bytes.remove_prefix(valid);
-    if (bytes.empty()) break;
-    out += "\\udc";
-    append_hex(out, bytes[0]);
-    bytes.remove_prefix(1);
+    bytes.remove_prefix(std::max<size_t>(length, 1));
   }
   out += '"';
 }
@@ -185,6 +193,7 @@ void put_identity(Object& o, const Enriched& identity) {
 
 void put_final_metric(Object& o, const Explained& e) {
   const FinalMessage& final = e.final;
+  o.put("mapped_name", final.identity.mapped);
   o.put("name", final.identity.name);
   put_identity(o, final.identity);
   put_values(o, e, /*finite=*/true);

@@ -46,7 +46,10 @@ const Explained* Explainer::explain(std::string_view line, size_t bytes) {
   out_.bytes = std::max(bytes, line.size()) - (line.size() - out_.in.size());
   out_.too_long = out_.bytes > kMessageMax;
   out_.truncated = out_.bytes > plan_.dogstatsd.buffer_size;
-  if (out_.too_long) return &out_;
+  if (out_.too_long) {
+    out_.position = kMessageMax;
+    return &out_;
+  }
   parse(split);
   if (out_.reason == Reason::kOk) {
     enrich();

@@ -166,6 +166,7 @@ void identity_rows(std::string& out, const Enriched& identity) {
 
 void final_metric_rows(std::string& out, const Explained& e) {
   const FinalMessage& final = e.final;
+  if (final.identity.mapped != e.name) bytes_row(out, "mapped name", final.identity.mapped);
   bytes_row(out, "name", final.identity.name);
   identity_rows(out, final.identity);
   row(out, "context id", context_id_text(final.context_id));

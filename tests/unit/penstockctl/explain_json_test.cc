@@ -63,6 +63,7 @@ TEST(ExplainJson, BytesThatAreNotUtf8AreKept) {
       {"\xed\xb3\xbf:1|s", R"(\udced\udcb3\udcbf)"},  // a surrogate itself
       {"\xc0\x80:1|s", R"(\udcc0\udc80)"},            // overlong
       {"\"\\\t\x01\x7f:1|s", "\\\"\\\\\\t\\u0001\x7f"},
+      {"\xc2\x85\xe2\x80\xa8\xe2\x80\xa9:1|s", R"(\u0085\u2028\u2029)"},
       {"a\0b:1|s"sv, R"(a\u0000b)"},
   };
   for (const Case& c : cases) {
@@ -84,13 +85,13 @@ TEST(ExplainJson, Final) {
       R"({"in":"a:2:inf|h|@0.5|#z,host:web,a,z,dd.internal.card:high|c:ci-x","parsed":{"kind":"metric",)"
       R"("name":"a","type":"h","values":[2,"+Inf"],"rate":0.5,)"
       R"("tags":["z","host:web","a","z","dd.internal.card:high"],"container_id":"x"},)"
-      R"("final":{"name":"ns.a","host":"web","tags":["a","container_id:x","dc:1","z"],"type":"h",)"
+      R"("final":{"mapped_name":"a","name":"ns.a","host":"web","tags":["a","container_id:x","dc:1","z"],"type":"h",)"
       R"("values":[2],"rate":0.5,"context_id":"720962608debc556",)"
       R"("samples":{"aggregated":1,"nan_inf":1}}})");
   EXPECT_EQ(
       explained("jvm:x|s", *plan),
       R"({"in":"jvm:x|s","parsed":{"kind":"metric","name":"jvm","type":"s","values":["x"],"rate":1},)"
-      R"("final":{"name":"jvm","host":"h","tags":["dc:1"],"type":"s","values":["x"],"rate":1,)"
+      R"("final":{"mapped_name":"jvm","name":"jvm","host":"h","tags":["dc:1"],"type":"s","values":["x"],"rate":1,)"
       R"("context_id":"d75cf0b06d8b1c1f","samples":{"aggregated":1}}})");
   EXPECT_EQ(explained("_sc|n|0|#host:t|h:f", *plan),
             R"({"in":"_sc|n|0|#host:t|h:f","parsed":{"kind":"service_check","name":"n","status":0,)"
