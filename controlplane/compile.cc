@@ -10,6 +10,7 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "dataplane/api/mapping.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -116,6 +117,22 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.segment_bytes_held = limits.segment_bytes_held;
 }
 
+void fill_mapper(Plan& plan, const std::vector<MapperProfile>& profiles) {
+  MapperPlan& m = plan.dogstatsd.mapper;
+  for (const MapperProfile& profile : profiles) {
+    m.profiles[m.profile_count++] = {plan.add_text(profile.prefix),
+                                     static_cast<uint32_t>(profile.mappings.size())};
+    for (const MapperMapping& mapping : profile.mappings) {
+      m.mappings[m.mapping_count++] = {plan.add_text(mapping.match), plan.add_text(mapping.name),
+                                       static_cast<uint32_t>(mapping.tags.size()),
+                                       mapping.type == dogstatsd::MatchType::kRegex ? 1u : 0u};
+      for (const auto& [key, value] : mapping.tags) {
+        m.tags[m.tag_count++] = {plan.add_text(key), plan.add_text(value)};
+      }
+    }
+  }
+}
+
 void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts) {
   DogstatsdPlan& d = plan.dogstatsd;
   d.default_host = plan.add_text(config.hostname.empty() ? facts.hostname : config.hostname);
@@ -133,6 +150,29 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.client_origin = config.client_origin ? 1 : 0;
   d.copy_histograms = config.histogram_copy ? 1 : 0;
   d.copy_prefix = plan.add_text(config.histogram_copy_prefix);
+  fill_mapper(plan, config.mapper);
+  for (const std::string& entry : config.filter) {
+    d.filter.entries[d.filter.count++] = plan.add_text(entry);
+  }
+  d.filter.prefix = config.filter_prefix ? 1 : 0;
+}
+
+size_t text_bytes(const std::vector<MapperProfile>& profiles) {
+  size_t bytes = 0;
+  for (const MapperProfile& profile : profiles) {
+    bytes += profile.prefix.size();
+    for (const MapperMapping& mapping : profile.mappings) {
+      bytes += mapping.match.size() + mapping.name.size();
+      for (const auto& [key, value] : mapping.tags) bytes += key.size() + value.size();
+    }
+  }
+  return bytes;
+}
+
+size_t mappings_in(const std::vector<MapperProfile>& profiles) {
+  size_t count = 0;
+  for (const MapperProfile& profile : profiles) count += profile.mappings.size();
+  return count;
 }
 
 absl::Status check_text(const Config& config) {
@@ -141,10 +181,14 @@ absl::Status check_text(const Config& config) {
   for (const std::string& tag : config.tags) bytes += tag.size();
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
+  for (const std::string& entry : config.filter) bytes += entry.size();
+  bytes += text_bytes(config.mapper);
   if (bytes <= kPlanTextBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      cat("dogstatsd_tags, statsd_metric_namespace_blacklist and device names take ", bytes,
-          " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
+      cat("dogstatsd_tags, statsd_metric_namespace_blacklist, dogstatsd_mapper_profiles, "
+          "metric_filterlist and device "
+          "names take ",
+          bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
 }
 
 void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uint64_t eal_bytes) {
@@ -171,6 +215,9 @@ void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uin
     add("copies of timestamped histogram samples (carry_bytes)", l.carry_bytes);
     add(cat(shards, " x where histograms are copied to"), shards * l.contexts * kCopyBytes);
   }
+  // Each shard has its own, and so has the keeper for timestamped lines.
+  const uint64_t patterns = (shards + 1) * mappings_in(config.mapper);
+  add(cat(patterns, " x patterns of dogstatsd_mapper_profiles"), patterns * mapping::kPatternBytes);
   add(cat(shards * producers, " x rings (", l.ring_slots, " slots)"),
       shards * producers * l.ring_slots * kDescriptorBytes);
   add(cat("io buffers (", l.io_buffers, ")"), uint64_t{l.io_buffers} * (config.buffer_size + 1024));

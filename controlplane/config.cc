@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "controlplane/config_mapper.h"
 #include "controlplane/config_section.h"
 #include "controlplane/exporters/points.h"
 #include "dataplane/base/fd.h"
@@ -41,8 +42,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_origin_optout_enabled",
                                                   "dogstatsd_entity_id_precedence",
                                                   "origin_detection_unified",
-                                                  "dogstatsd_mapper_profiles",
-                                                  "dogstatsd_mapper_cache_size",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -60,10 +59,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_experimental_http",
                                                   "statsd_forward_host",
                                                   "statsd_forward_port",
-                                                  "statsd_metric_blocklist",
-                                                  "statsd_metric_blocklist_match_prefix",
-                                                  "metric_filterlist",
-                                                  "metric_filterlist_match_prefix",
                                                   "aggregator_buffer_size",
                                                   "aggregator_stop_timeout",
                                                   "telemetry",
@@ -221,6 +216,34 @@ void read_histogram(AgentKeys& keys, Config& c) {
   }
 }
 
+void read_mapper_keys(AgentKeys& keys, LoadedConfig& loaded) {
+  if (auto v = keys.get("dogstatsd_mapper_profiles")) {
+    read_mapper(*v, loaded.config.mapper, loaded.faults);
+  }
+  if (auto v = keys.get("dogstatsd_mapper_cache_size")) {
+    v->warn("has no effect: the line memo (penstock.limits.memo_bytes) is in its place");
+  }
+}
+
+void read_filter(AgentKeys& keys, Config& c) {
+  const auto list = keys.get("metric_filterlist", true);
+  const auto prefix = keys.get("metric_filterlist_match_prefix");
+  const auto old_list = keys.get("statsd_metric_blocklist", true);
+  const auto old_prefix = keys.get("statsd_metric_blocklist_match_prefix");
+  if (list) list->read(c.filter);
+  if (prefix) prefix->read(c.filter_prefix);
+  std::vector<std::string> old_filter;
+  bool old_filter_prefix = false;
+  if (old_list) old_list->read(old_filter);
+  if (old_prefix) old_prefix->read(old_filter_prefix);
+  if (c.filter.empty()) {
+    c.filter = std::move(old_filter);
+    c.filter_prefix = old_filter_prefix;
+  } else if (!old_filter.empty()) {
+    old_list->warn("has no effect: metric_filterlist is in its place");
+  }
+}
+
 void read_agent_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("use_dogstatsd")) v->read(c.use_dogstatsd);
   if (auto v = keys.get("bind_host")) v->read(c.bind_host);
@@ -251,6 +274,7 @@ void read_agent_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_eol_required", true)) read_eol(*v, c);
   if (auto v = keys.get("dogstatsd_no_aggregation_pipeline")) v->read(c.timestamps);
   if (auto v = keys.get("dogstatsd_origin_detection_client")) v->read(c.client_origin);
+  read_filter(keys, c);
   read_histogram(keys, c);
 }
 
@@ -463,6 +487,7 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
     }
     AgentKeys agent(problems, top, environment);
     read_agent_keys(agent, loaded.config);
+    read_mapper_keys(agent, loaded);
     if (top.IsMap() && top["penstock"].IsDefined()) {
       read_penstock(problems, top["penstock"], loaded.config);
     }

@@ -9,6 +9,7 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/base/status.h"
+#include "parsers/dogstatsd/mapper_pattern.h"
 
 namespace penstock {
 
@@ -65,6 +66,19 @@ struct PrometheusConfig {
   uint32_t expiry_seconds = 3600;
 };
 
+// dogstatsd_mapper_profiles (spec 7.1), free of faults.
+struct MapperMapping {
+  std::string match;
+  dogstatsd::MatchType type = dogstatsd::MatchType::kWildcard;
+  std::string name;                                       // expression
+  std::vector<std::pair<std::string, std::string>> tags;  // key and expression
+};
+struct MapperProfile {
+  std::string name;
+  std::string prefix;
+  std::vector<MapperMapping> mappings;
+};
+
 struct Config {
   // Agent keys.
   bool use_dogstatsd = true;
@@ -86,6 +100,10 @@ struct Config {
   bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
+  std::vector<MapperProfile> mapper;  // empty: off
+  // metric_filterlist, or statsd_metric_blocklist where that is empty (spec 7.6).
+  std::vector<std::string> filter;
+  bool filter_prefix = false;  // entries are prefixes
   std::vector<std::string> histogram_aggregates{"max", "median", "avg", "count"};
   std::vector<std::string> histogram_percentiles{"0.95"};
   bool histogram_copy = false;  // to distributions
@@ -113,6 +131,8 @@ struct LoadedConfig {
   Config config;
   std::vector<std::string> warnings;  // unknown top-level keys, values that have no effect
   std::vector<std::string> ignored;   // Agent keys that Penstock knows and does not act on
+  // What turned a part off, as it does in the Agent: warnings at a start, errors to a check.
+  std::vector<std::string> faults;
 };
 
 using Environment = std::map<std::string, std::string, std::less<>>;

@@ -28,6 +28,25 @@ std::string cores(const Plan& p) {
   return text;
 }
 
+std::string mapper(const Plan& p) {
+  const MapperPlan& m = p.dogstatsd.mapper;
+  std::string text;
+  size_t mapping = 0;
+  size_t tag = 0;
+  for (size_t i = 0; i < m.profile_count; ++i) {
+    text += cat("mapper profile, prefix ", p.str(m.profiles[i].prefix), "\n");
+    for (size_t n = 0; n < m.profiles[i].mapping_count; ++n, ++mapping) {
+      const MappingPlan& rule = m.mappings[mapping];
+      text += cat(rule.regex != 0 ? "  regex " : "  wildcard ", p.str(rule.match), " -> ",
+                  p.str(rule.name));
+      for (size_t t = 0; t < rule.tag_count; ++t, ++tag)
+        text += cat(" ", p.str(m.tags[tag].key), ":", p.str(m.tags[tag].value));
+      text += "\n";
+    }
+  }
+  return text;
+}
+
 std::string ports(const Plan& p) {
   std::string text;
   for (size_t i = 0; i < p.port_count; ++i) {
@@ -81,6 +100,11 @@ std::string print_plan(const Plan& p) {
   for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
   text += "\nnamespace exclusions";
   for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));
+  text += "\n";
+  text += mapper(p);
+  if (d.filter.count == 0) return text;
+  text += d.filter.prefix != 0 ? "filtered prefixes" : "filtered names";
+  for (size_t i = 0; i < d.filter.count; ++i) text += cat(" ", p.str(d.filter.entries[i]));
   return text + "\n";
 }
 

@@ -28,6 +28,12 @@ int refuse(const absl::Status& status) {
   return kExitUsage;
 }
 
+// So do faults that a start would survive.
+int refuse(const std::vector<std::string>& faults) {
+  for (const std::string& fault : faults) std::fprintf(stderr, "%s\n", fault.c_str());
+  return kExitUsage;
+}
+
 // SIGTERM and SIGINT as a descriptor, in this and all later threads.
 absl::StatusOr<Fd> take_signals() {
   sigset_t set;
@@ -42,6 +48,7 @@ absl::StatusOr<Fd> take_signals() {
 }
 
 void report(const LoadedConfig& loaded) {
+  for (const std::string& fault : loaded.faults) spdlog::warn("the mapper is off: {}", fault);
   for (const std::string& warning : loaded.warnings) spdlog::warn("{}", warning);
   if (loaded.ignored.empty()) return;
   std::string all;
@@ -83,6 +90,8 @@ int run(int argc, char** argv) {
   absl::StatusOr<LoadedConfig> loaded = load_config(options->config_path, read_environment());
   if (!loaded.ok()) return refuse(loaded.status());
   Config& config = loaded->config;
+  const bool only_check = options->check || options->print_plan;
+  if (only_check && !loaded->faults.empty()) return refuse(loaded->faults);
   if (!options->log_level.empty()) config.log_level = options->log_level;
   init_log("penstockd", config.log_level);
   report(*loaded);
@@ -94,7 +103,7 @@ int run(int argc, char** argv) {
   const std::vector<ListenerSpec> listeners = configured_listeners(config);
   const absl::StatusOr<Compiled> compiled = compile(config, facts, listeners);
   if (!compiled.ok()) return refuse(compiled.status());
-  if (options->check || options->print_plan) {
+  if (only_check) {
     std::fputs(describe(*compiled).c_str(), stdout);
     if (options->print_plan) std::fputs(print_plan(*compiled->plan).c_str(), stdout);
     return kExitOk;

@@ -21,20 +21,45 @@ bool inside(const Plan& plan, TextRef r) {
   return r.offset <= plan.text_size && r.size <= plan.text_size - r.offset;
 }
 
+bool counts_fit(const MapperPlan& m) {
+  if (m.profile_count > kPlanProfilesMax || m.mapping_count > kPlanMappingsMax ||
+      m.tag_count > kPlanMappingTagsMax)
+    return false;
+  uint64_t mappings = 0;
+  uint64_t tags = 0;
+  for (size_t i = 0; i < m.profile_count; ++i) mappings += m.profiles[i].mapping_count;
+  for (size_t i = 0; i < m.mapping_count; ++i) tags += m.mappings[i].tag_count;
+  return mappings == m.mapping_count && tags == m.tag_count;
+}
+
 bool counts_fit(const Plan& p) {
   return p.port_count <= kPlanPortsMax && p.rx_count <= kPlanRxMax && p.shard_count >= 1 &&
          p.shard_count <= kPlanShardsMax && p.listener_count <= kPlanListenersMax &&
          p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
-         p.dogstatsd.exclusion_count <= kPlanExclusionsMax && p.text_size <= kPlanTextBytes;
+         p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
+         p.dogstatsd.filter.count <= kPlanFiltersMax && p.text_size <= kPlanTextBytes;
+}
+
+bool references_fit(const Plan& p, const MapperPlan& m) {
+  bool ok = true;
+  for (size_t i = 0; i < m.profile_count; ++i) ok = ok && inside(p, m.profiles[i].prefix);
+  for (size_t i = 0; i < m.mapping_count; ++i)
+    ok = ok && inside(p, m.mappings[i].match) && inside(p, m.mappings[i].name);
+  for (size_t i = 0; i < m.tag_count; ++i)
+    ok = ok && inside(p, m.tags[i].key) && inside(p, m.tags[i].value);
+  return ok;
 }
 
 bool references_fit(const Plan& p) {
   bool ok = inside(p, p.log_level) && inside(p, p.dogstatsd.default_host) &&
-            inside(p, p.dogstatsd.metric_namespace) && inside(p, p.dogstatsd.copy_prefix);
+            inside(p, p.dogstatsd.metric_namespace) && inside(p, p.dogstatsd.copy_prefix) &&
+            references_fit(p, p.dogstatsd.mapper);
   for (size_t i = 0; i < p.eal_arg_count; ++i) ok = ok && inside(p, p.eal_args[i]);
   for (size_t i = 0; i < p.dogstatsd.tag_count; ++i) ok = ok && inside(p, p.dogstatsd.tags[i]);
   for (size_t i = 0; i < p.dogstatsd.exclusion_count; ++i)
     ok = ok && inside(p, p.dogstatsd.exclusions[i]);
+  for (size_t i = 0; i < p.dogstatsd.filter.count; ++i)
+    ok = ok && inside(p, p.dogstatsd.filter.entries[i]);
   for (size_t i = 0; i < p.port_count; ++i) {
     const PortPlan& port = p.ports[i];
     ok = ok && inside(p, port.name) && inside(p, port.device) && inside(p, port.interface) &&

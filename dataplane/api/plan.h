@@ -30,7 +30,13 @@ inline constexpr size_t kPlanUdpPortsMax = 8;   // UDP destination ports a port
 inline constexpr size_t kPlanEalArgsMax = 48;
 inline constexpr size_t kPlanTagsMax = 256;
 inline constexpr size_t kPlanExclusionsMax = 256;
-inline constexpr size_t kPlanTextBytes = size_t{256} * 1024;
+inline constexpr size_t kPlanProfilesMax = 64;       // mapper profiles
+inline constexpr size_t kPlanMappingsMax = 512;      // over all profiles
+inline constexpr size_t kPlanMappingTagsMax = 2048;  // over all mappings
+// `$1` and the like in the name and the tags of one mapping: each may stand for a whole name.
+inline constexpr size_t kPlanMappingReferencesMax = 16;
+inline constexpr size_t kPlanFiltersMax = 4096;
+inline constexpr size_t kPlanTextBytes = size_t{1} << 20;
 
 // A string in Plan::text.
 struct TextRef {
@@ -101,6 +107,38 @@ struct LimitsPlan {
   uint64_t segment_bytes_held;
 };
 
+// dogstatsd_mapper_profiles (spec 7.1). A profile's mappings, and a mapping's tags, follow those of
+// the one before.
+struct MapperProfilePlan {
+  TextRef prefix;  // "*": any name
+  uint32_t mapping_count;
+};
+struct MappingPlan {
+  TextRef match;
+  TextRef name;  // expression
+  uint32_t tag_count;
+  uint32_t regex;  // 1: `match` is a regular expression, 0: a wildcard pattern
+};
+struct MappingTagPlan {
+  TextRef key;
+  TextRef value;  // expression
+};
+struct MapperPlan {
+  uint32_t profile_count;
+  uint32_t mapping_count;
+  uint32_t tag_count;
+  std::array<MapperProfilePlan, kPlanProfilesMax> profiles;
+  std::array<MappingPlan, kPlanMappingsMax> mappings;
+  std::array<MappingTagPlan, kPlanMappingTagsMax> tags;
+};
+
+// Names that are left out: metric_filterlist or statsd_metric_blocklist (spec 7.6).
+struct NameFilterPlan {
+  uint32_t count;
+  uint32_t prefix;  // 1: an entry stands for all names that begin with it
+  std::array<TextRef, kPlanFiltersMax> entries;
+};
+
 struct DogstatsdPlan {
   TextRef default_host;
   TextRef metric_namespace;  // with its trailing dot, or empty
@@ -116,6 +154,8 @@ struct DogstatsdPlan {
   uint8_t client_origin;      // dogstatsd_origin_detection_client
   uint8_t copy_histograms;    // histogram_copy_to_distribution
   TextRef copy_prefix;        // histogram_copy_to_distribution_prefix
+  MapperPlan mapper;
+  NameFilterPlan filter;
 };
 
 struct Plan {

@@ -59,7 +59,7 @@ uint64_t CarryWriter::copy(const Parsed& line, LateSketches& late) {
   enricher_.metric(line.name, metric.tags, metric.has_tags, metric.origin);
   const std::string_view key{copy_key_.data(),
                              prefixed_key(enricher_.key(), copy_prefix_, copy_key_.data())};
-  const double inverse = inverse_of(segment::Kind::kHistogram, metric.rate).value;
+  const double inverse = sample_rate(segment::Kind::kHistogram, metric.rate).inverse;
   const auto weight = static_cast<uint32_t>(inverse);
   const int64_t bucket = metric.timestamp - metric.timestamp % interval_s_;
   uint64_t unkept = 0;

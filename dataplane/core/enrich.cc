@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/core/context_key.h"
 
@@ -15,6 +16,13 @@ constexpr std::string_view kCardinality = "dd.internal.card:";
 constexpr std::string_view kJmxCheck = "dd.internal.jmx_check_name:";
 constexpr std::string_view kContainerTag = "container_id:";
 
+dogstatsd::NameFilter filter_of(const Plan& plan) {
+  const NameFilterPlan& filter = plan.dogstatsd.filter;
+  std::vector<std::string> entries;
+  for (uint32_t i = 0; i < filter.count; ++i) entries.emplace_back(plan.str(filter.entries[i]));
+  return {std::move(entries), filter.prefix != 0};
+}
+
 bool is_high(std::string_view cardinality) {
   constexpr std::string_view kHigh = "high";
   return std::equal(cardinality.begin(), cardinality.end(), kHigh.begin(), kHigh.end(),
@@ -27,12 +35,14 @@ Enricher::Enricher(const Plan& plan)
     : config_(plan.dogstatsd),
       default_host_(plan.str(config_.default_host)),
       namespace_(plan.str(config_.metric_namespace)),
-      tags_(kLineMax + config_.tag_count + 1),
-      name_bytes_(kLineMax + namespace_.size()),
+      mapper_(plan),
+      filter_(filter_of(plan)),
+      tags_(kLineMax + mapper_.tags_max() + config_.tag_count + 1),
+      name_bytes_(std::max(kLineMax, mapper_.bytes_max()) + namespace_.size()),
       container_tag_(kLineMax + kContainerTag.size()),
       // A name, a host and tags are parts of one line, save what configuration adds.
-      key_bytes_(kLineMax * 2 + namespace_.size() + default_host_.size() + plan.text_size +
-                 kContainerTag.size() + (tags_.size() + 3) * kVarintMax) {
+      key_bytes_(kLineMax * 2 + mapper_.bytes_max() + namespace_.size() + default_host_.size() +
+                 plan.text_size + kContainerTag.size() + (tags_.size() + 3) * kVarintMax) {
   for (uint32_t i = 0; i < config_.tag_count; ++i) extra_tags_.push_back(plan.str(config_.tags[i]));
   for (uint32_t i = 0; i < config_.exclusion_count; ++i)
     exclusions_.push_back(plan.str(config_.exclusions[i]));
@@ -41,20 +51,25 @@ Enricher::Enricher(const Plan& plan)
 const Enriched& Enricher::metric(std::string_view name, std::string_view tags, bool has_tags,
                                  const dogstatsd::Origin& origin) {
   out_ = {};
-  out_.name = name;
-  if (!namespace_.empty() && !excluded(name)) {
-    std::memcpy(name_bytes_.data(), namespace_.data(), namespace_.size());
-    std::memcpy(name_bytes_.data() + namespace_.size(), name.data(), name.size());
-    out_.name = {name_bytes_.data(), namespace_.size() + name.size()};
-  }
-  take_tags(tags, has_tags, origin);
+  const Mapper::Mapped* mapped = mapper_.map(name);
+  out_.mapped = mapped == nullptr ? name : mapped->name;
+  out_.name = prefixed(out_.mapped);
+  out_.filtered = filter_.find(out_.name);
+  take_tags(tags, has_tags, mapped == nullptr ? std::span<const std::string_view>() : mapped->tags,
+            origin);
   return out_;
+}
+
+bool Enricher::filters(std::string_view name) {
+  if (filter_.empty()) return false;
+  const Mapper::Mapped* mapped = mapper_.map(name);
+  return filter_.find(prefixed(mapped == nullptr ? name : mapped->name)) != nullptr;
 }
 
 const Enriched& Enricher::event(std::string_view host, std::string_view tags, bool has_tags,
                                 const dogstatsd::Origin& origin) {
   out_ = {};
-  take_tags(tags, has_tags, origin);
+  take_tags(tags, has_tags, {}, origin);
   if (!host.empty()) out_.host = host;
   return out_;
 }
@@ -63,7 +78,17 @@ std::string_view Enricher::key() {
   return {key_bytes_.data(), encode_key(out_.name, out_.host, out_.tags, key_bytes_.data())};
 }
 
-void Enricher::take_tags(std::string_view tags, bool has_tags, const dogstatsd::Origin& origin) {
+// Spec 7.4.
+std::string_view Enricher::prefixed(std::string_view name) {
+  if (namespace_.empty() || excluded(name)) return name;
+  std::memcpy(name_bytes_.data(), namespace_.data(), namespace_.size());
+  std::memcpy(name_bytes_.data() + namespace_.size(), name.data(), name.size());
+  return {name_bytes_.data(), namespace_.size() + name.size()};
+}
+
+void Enricher::take_tags(std::string_view tags, bool has_tags,
+                         std::span<const std::string_view> mapped_tags,
+                         const dogstatsd::Origin& origin) {
   out_.host = default_host_;
   out_.cardinality = origin.cardinality;
   const dogstatsd::LocalData local = dogstatsd::parse_local_data(origin.local_data);
@@ -72,16 +97,19 @@ void Enricher::take_tags(std::string_view tags, bool has_tags, const dogstatsd::
   has_entity_ = false;
   tag_count_ = 0;
   if (has_tags) {
-    dogstatsd::for_each_tag(tags, [this](std::string_view tag) {
-      if (!take_special(tag)) tags_[tag_count_++] = tag;
-    });
+    dogstatsd::for_each_tag(tags, [this](std::string_view tag) { take_tag(tag); });
   }
+  for (const std::string_view tag : mapped_tags) take_tag(tag);
   for (const std::string_view tag : extra_tags_) tags_[tag_count_++] = tag;
   add_container_tag();
 
   std::string_view* const begin = tags_.data();
   std::sort(begin, begin + tag_count_);
   out_.tags = {begin, std::unique(begin, begin + tag_count_)};
+}
+
+void Enricher::take_tag(std::string_view tag) {
+  if (!take_special(tag)) tags_[tag_count_++] = tag;
 }
 
 // The table of spec 7.2; true if the tag is used up.

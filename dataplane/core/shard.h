@@ -26,7 +26,8 @@ class Shard {
   Shard& operator=(const Shard&) = delete;
 
   // The shard's thread only. Splits, parses and aggregates every packet. No allocation, lock,
-  // system call, log or exception. Keeps no pointer into a packet after it returns. A burst is at
+  // system call, log or exception (RE2 may allocate for a distinct line that mapper profiles see
+  // for the first time). Keeps no pointer into a packet after it returns. A burst is at
   // most a few hundred packets.
   void process(std::span<const Packet> packets, Now now);
 

@@ -18,7 +18,8 @@ MAY_INCLUDE = {
     "dataplane/keeper": {"dataplane/core", "dataplane/api", "dataplane/base", "parsers"},
     "dataplane": {"dataplane", "parsers"},
     "controlplane": {"controlplane", "dataplane/api", "dataplane/base", "parsers"},
-    "tools/penstockctl": {"controlplane", "dataplane/base"},  # the client of its control socket
+    # The client of the control socket; `explain` runs messages through the data plane's own code.
+    "tools/penstockctl": {"controlplane", "dataplane/api", "dataplane/base", "dataplane/core", "parsers"},
     "tools/replay": {"controlplane", "dataplane/core", "dataplane/api", "dataplane/base", "parsers"},
     "tools": {"tools", "dataplane/api", "dataplane/base", "parsers"},
 }

@@ -148,6 +148,7 @@ struct Replay::State {
   CanonicalLines lines;
   std::string text;
   Reception reception;
+  uint64_t filtered = 0;  // series of histograms
 };
 
 Replay::State::State(const Plan& plan, const Options& options,
@@ -246,7 +247,7 @@ void Replay::State::settle(Now now) {
 void Replay::State::deliver(std::span<const std::byte> bytes) {
   const absl::StatusOr<segment::Reader> reader = segment::Reader::open(bytes);
   if (!reader.ok()) std::abort();  // our own bytes: memory is broken
-  for_each_point(*reader, options.histograms, lines);
+  filtered += for_each_point(*reader, options.histograms, lines);
   ++reception.segments;
   reception.last_sequence = reader->meta().sequence;
   reception.points += reader->rows();
@@ -278,7 +279,11 @@ nlohmann::ordered_json Replay::ledger() const {
   LedgerInput input;
   input.live = *blocks;
   input.reception = state_->reception;
-  input.exporters = {{"jsonl", state_->reception.points, 0, 0}};
+  input.exporters = {{.name = "jsonl",
+                      .delivered = state_->reception.points,
+                      .queued = 0,
+                      .given_up = 0,
+                      .filtered = state_->filtered}};
   return make_ledger(input);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "parsers/dogstatsd/locate.h"
 #include "parsers/simd/kernel.h"
 #include "tests/support/padded.h"
 
@@ -91,6 +92,7 @@ void check_number(std::string_view text) {
 void check_metric(const simd::Kernel& kernel, const Line& line, const Options& options) {
   if (line.reason != Reason::kOk) {
     require(line.reason <= Reason::kEmptyValue);
+    require(locate_error(line.text(), line.reason) <= line.size);
     return;
   }
   const std::string_view text = line.text();
@@ -105,6 +107,7 @@ void check_metric(const simd::Kernel& kernel, const Line& line, const Options& o
   if (m.type != Type::kSet || reason != Reason::kOk) check_number(line.value());
   if (reason != Reason::kOk) {
     require(reason >= Reason::kBadType && reason <= Reason::kBadTimestamp);
+    require(locate_error(text, reason) <= text.size());
     return;
   }
   require(m.values >= 1 && m.values <= room);
@@ -116,7 +119,8 @@ void check_event(std::string_view line, const Options& options) {
   Event e;
   const Reason reason = parse_event(line, options, e);
   if (reason != Reason::kOk) {
-    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventBadLength);
+    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventEmptyTitle);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!e.title.empty());
@@ -137,6 +141,7 @@ void check_service_check(std::string_view line, const Options& options) {
   const Reason reason = parse_service_check(line, options, c);
   if (reason != Reason::kOk) {
     require(reason >= Reason::kScFormat && reason <= Reason::kScBadStatus);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!c.name.empty() && c.status <= 3);

@@ -79,6 +79,18 @@ INSTANTIATE_TEST_SUITE_P(
                  p.rx_count = 1;
                  p.rx[0].port = 0;
                }},
+        Damage{"mapping of no profile", [](Plan& p) { p.dogstatsd.mapper.mapping_count = 1; }},
+        Damage{"profile without its mappings",
+               [](Plan& p) {
+                 p.dogstatsd.mapper.profile_count = 1;
+                 p.dogstatsd.mapper.profiles[0].mapping_count = UINT32_MAX;
+               }},
+        Damage{"tag of no mapping", [](Plan& p) { p.dogstatsd.mapper.tag_count = 1; }},
+        Damage{"prefix outside",
+               [](Plan& p) {
+                 p.dogstatsd.mapper.profile_count = 1;
+                 p.dogstatsd.mapper.profiles[0].prefix = {0, 1 << 30};
+               }},
         Damage{"text size", [](Plan& p) { p.text_size = kPlanTextBytes + 1; }}),
     [](const auto& info) { return "Case" + std::to_string(info.index); });
 

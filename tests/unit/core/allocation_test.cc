@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/mapper_plan.h"
 #include "tests/support/shard_harness.h"
 
 namespace {
@@ -39,6 +40,7 @@ TEST(Allocation, NoneInProcessAndPollEpoch) {
   plan->limits.sample_bytes = 1 << 16;
   plan->dogstatsd.context_expiry_s = 0;
   plan->dogstatsd.client_origin = 1;
+  add_profile(*plan, "m", {{"m*", "mapped.$1", {{"n", "$1"}}}});  // one pass is enough for RE2
   Bench bench(std::move(plan));
   for (int round = 0; round < 20; ++round) {
     std::string text = "_e{1,1}:t|x|#a\n_sc|a|0\nx\nt:1:2|c|T5|#b,a\n";
@@ -63,6 +65,25 @@ TEST(Allocation, NoneInProcessAndPollEpoch) {
   EXPECT_GT(bench.stats[0]->contexts_expired.get(), 0u);
   EXPECT_GT(bench.stats[0]->memo_evicted.get(), 0u);
   EXPECT_GT(bench.stats[0]->memo_hits.get(), 0u);
+}
+
+// RE2 may allocate for a pattern that needs more than one pass over the name: once per distinct
+// line.
+TEST(Allocation, NoneForALineThatTheMemoKnows) {
+  auto plan = test_plan();
+  add_airflow_profile(*plan);
+  Bench bench(std::move(plan));
+  std::string text;
+  for (int i = 0; i < 400; ++i) {
+    absl::StrAppend(&text, "airflow.dag.d", i, ".t.duration:", i, "|ms\nairflow.x", i,
+                    "_job_end:1|c|#a:b\nairflow.none", i, ":1|g\n");
+  }
+  const TestPacket packet(text);
+  bench.shards[0]->process({&packet.packet(), 1}, bench.now);
+  const uint64_t before = allocations.load();
+  bench.shards[0]->process({&packet.packet(), 1}, bench.now);
+  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(bench.stats[0]->memo_hits.get(), 1200u);
 }
 
 }  // namespace

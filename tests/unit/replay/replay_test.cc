@@ -50,6 +50,7 @@ Outcome replay_text(const std::string& text, const std::string& yaml = "", uint1
   Options options{shards, burst, config.eol_udp, config.eol_uds, config.eol_pipe, {}};
   options.histograms =
       HistogramConfig::parse(config.histogram_aggregates, config.histogram_percentiles, ignored);
+  options.histograms.leave_out(config.filter, config.filter_prefix);
   Replay replay(**plan, options, [&](std::string_view bucket) {
     for (size_t end = 0; !bucket.empty(); bucket.remove_prefix(end + 1)) {
       end = bucket.find('\n');
@@ -206,6 +207,22 @@ INSTANTIATE_TEST_SUITE_P(
              {},
              "histogram_copy_to_distribution_prefix: p.\nhistogram_aggregates: []\n"
              "histogram_percentiles: []"},
+        Case{"filtered",
+             "a.b:1|c\na.b.c:1|c\nh:1|h",
+             {"0 a.b.c rate 0.1", "0 h.avg gauge 1", "0 h.count rate 0.1", "0 h.max gauge 1",
+              "0 h.median gauge 1"},
+             "metric_filterlist: [a.b, h.95percentile]"},
+        Case{"a_filtered_histogram_has_no_copy",
+             "h:1|h\nx:1|h|T1700000001\ni:1|h",
+             {"0 p.i sketch [1338] [1] 1 1 1 1 1"},
+             "metric_filterlist: [h, x, p.i]\nhistogram_copy_to_distribution: true\n"
+             "histogram_copy_to_distribution_prefix: p.\nhistogram_aggregates: []\n"
+             "histogram_percentiles: []"},
+        Case{"mapped",
+             "a.x.y:1|c|#t",
+             {"0 b #k:x,t rate 0.1"},
+             "dogstatsd_mapper_profiles: [{name: a, prefix: a., mappings: "
+             "[{match: a.*.y, name: b, tags: {k: $1}}]}]"},
         Case{"eol_required", "a:1|c\nb:1|c", {"0 a rate 0.1"}, "dogstatsd_eol_required: [udp]"}),
     [](const auto& info) { return info.param.name; });
 
