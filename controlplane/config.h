@@ -99,6 +99,10 @@ struct Config {
   bool eol_uds = false;
   bool timestamps = true;
   bool client_origin = false;
+  dogstatsd::Cardinality tag_cardinality = dogstatsd::Cardinality::kLow;
+  bool origin_optout = true;
+  bool entity_precedence = false;
+  bool origin_unified = false;
   std::vector<MapperProfile> mapper;  // empty: off
   // metric_filterlist, or statsd_metric_blocklist where that is empty (spec 7.6).
   std::vector<std::string> filter;
