@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint32_t kIntervalS = 10;
 // What a context costs besides its strings: table entry, index, two generations of accumulators.
-constexpr uint64_t kContextBytes = 160;
+constexpr uint64_t kContextBytes = 176;
 constexpr uint64_t kDescriptorBytes = 32;
 constexpr uint64_t kSetMemberBytes = 16;
 constexpr uint64_t kPrometheusSeriesBytes = 512;

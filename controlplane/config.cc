@@ -185,8 +185,10 @@ void read_eol(const Value& v, Config& c) {
       c.eol_udp = true;
     } else if (name == "uds") {
       c.eol_uds = true;
+    } else if (name == "named_pipe") {
+      c.eol_pipe = true;
     } else {
-      v.warn(cat("\"", name, "\" is not one of udp, uds; ignored"));  // spec 1.1
+      v.warn(cat("\"", name, "\" is not one of udp, uds, named_pipe; ignored"));  // spec 1.1
     }
   }
 }

@@ -97,6 +97,7 @@ struct Config {
   uint32_t context_expiry_s = 20;
   bool eol_udp = false;
   bool eol_uds = false;
+  bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
   dogstatsd::Cardinality tag_cardinality = dogstatsd::Cardinality::kLow;

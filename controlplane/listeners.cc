@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
@@ -36,7 +38,7 @@ absl::Status make_free(const std::string& path, const sockaddr_un& address) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) return absl::OkStatus();
   if (!S_ISSOCK(st.st_mode)) {
-    return absl::AlreadyExistsError(
+    return absl::FailedPreconditionError(
         cat(path, " exists and is not a socket; remove it or choose another path"));
   }
   const Fd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -132,11 +134,13 @@ absl::StatusOr<Fd> bind_udp(const Resolved& to, const std::string& name) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&to.address), to.length) != 0) {
-    const bool busy = errno == EADDRINUSE;
-    return errno_status(errno, cat("cannot bind UDP ", name,
-                                   busy ? " (stop the process that has it, or change "
-                                          "dogstatsd_port)"
-                                        : " (check bind_host and dogstatsd_port)"));
+    if (errno == EADDRINUSE) {
+      return absl::AlreadyExistsError(
+          cat("cannot bind UDP ", name,
+              " (stop the process that has it, or change dogstatsd_port): ", strerror(errno)));
+    }
+    return errno_status(errno,
+                        cat("cannot bind UDP ", name, " (check bind_host and dogstatsd_port)"));
   }
   return fd;
 }
@@ -167,6 +171,11 @@ absl::Status open_uds(Listener& listener, uint32_t so_rcvbuf) {
   if (!buffer.ok()) spdlog::warn("{}: {}", path, to_std(buffer.message()));
   listener.socket = *std::move(fd);
   return absl::OkStatus();
+}
+
+absl::Status open(Listener& listener, uint32_t so_rcvbuf) {
+  return listener.spec.kind == ListenerKind::kUdp ? open_udp(listener, so_rcvbuf)
+                                                  : open_uds(listener, so_rcvbuf);
 }
 
 }  // namespace
@@ -217,11 +226,19 @@ bool same_listener(const ListenerSpec& configured, const ListenerSpec& running) 
 }
 
 std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32_t so_rcvbuf) {
+  using std::chrono::steady_clock;
+  // A data plane that was killed gives up its sockets a moment after it is gone.
+  constexpr std::chrono::milliseconds kRelease{1000};
+  constexpr std::chrono::milliseconds kLook{10};
+  const steady_clock::time_point deadline = steady_clock::now() + kRelease;
   std::vector<Listener> listeners;
   for (const ListenerSpec& spec : specs) {
     Listener listener{spec, {}, {}};
-    const absl::Status status = spec.kind == ListenerKind::kUdp ? open_udp(listener, so_rcvbuf)
-                                                                : open_uds(listener, so_rcvbuf);
+    absl::Status status = open(listener, so_rcvbuf);
+    while (absl::IsAlreadyExists(status) && steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kLook);
+      status = open(listener, so_rcvbuf);
+    }
     if (status.ok()) {
       spdlog::info("listener {}: {}", spec.name, listener.spec.address);
     } else {

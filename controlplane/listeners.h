@@ -17,7 +17,8 @@ struct Listener {
   std::string error;  // why it failed and what to do; empty otherwise
 };
 
-// Opens each, in order, independently of the others (spec 1.2); failures are in `error`.
+// Opens each, in order, independently of the others (spec 1.2); failures are in `error`. An address
+// in use gets up to a second to come free: blocks the caller, at start-up only.
 // `so_rcvbuf` 0 leaves the kernel's default; that it cannot be set fails a UDP listener (spec 2.1)
 // and is a warning in the log for UDS (spec 2.2).
 std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32_t so_rcvbuf);

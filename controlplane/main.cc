@@ -12,6 +12,7 @@
 #include "controlplane/run_dir.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 namespace {
@@ -95,6 +96,9 @@ int run(int argc, char** argv) {
   init_log("penstockd", config.log_level);
   report(*loaded);
 
+  if (const std::string why = simd::environment_error(); !why.empty()) {
+    return refuse(absl::InvalidArgumentError(to_absl(why)));
+  }
   const MachineFacts facts = read_machine_facts();
   const std::vector<ListenerSpec> listeners = configured_listeners(config);
   const absl::StatusOr<Compiled> compiled = compile(config, facts, listeners);

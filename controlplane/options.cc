@@ -28,6 +28,10 @@ constexpr char kUsage[] =
     "SIGTERM and SIGINT drain the data plane, deliver everything, and write the last ledger to\n"
     "<run_dir>/ledger.json; a second one ends at once.\n"
     "\n"
+    "PENSTOCK_SIMD=scalar|sse42|avx2|avx512 in the environment chooses the parser's instruction "
+    "set;\n"
+    "by default it is the best that this CPU has.\n"
+    "\n"
     "exit codes: 0 ok, 1 failed at start-up or run time, 2 usage or configuration error,\n"
     "            3 another penstockd runs with this run_dir\n";
 

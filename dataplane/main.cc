@@ -27,6 +27,7 @@
 #include "dataplane/keeper/outbox.h"
 #include "dataplane/nic/nic.h"
 #include "dataplane/uring/io_loop.h"
+#include "parsers/simd/kernel.h"
 
 // penstock-dataplane: wiring, nothing else. penstockd starts it with everything it needs as open
 // descriptors; it reads no configuration, and lives on when penstockd dies.
@@ -164,9 +165,10 @@ class DataPlane {
         if (!stop_io_.load()) ::kill(::getpid(), SIGTERM);
       });
     }
-    spdlog::info("receiving: {} ports, {} listeners, {} shards, {}", nic_ ? nic_->ports_up() : 0,
-                 plan_.listener_count, plan_.shard_count,
-                 plan_.wiring == Wiring::kInline ? "inline" : "pipeline");
+    spdlog::info("receiving: {} ports, {} listeners, {} shards, {}, {} parser",
+                 nic_ ? nic_->ports_up() : 0, plan_.listener_count, plan_.shard_count,
+                 plan_.wiring == Wiring::kInline ? "inline" : "pipeline",
+                 simd::variant_name(simd::active().variant));
   }
 
   // The stop goes the way the packets go: sources first, then shards. Returns when every packet

@@ -87,7 +87,6 @@ static_assert(sizeof(Counter) == 8);
   X(rejected_event_too_short)                                                                    \
   X(rejected_event_bad_header)                                                                   \
   X(rejected_event_empty_title)                                                                  \
-  X(rejected_event_bad_length)                                                                   \
   X(rejected_sc_format)                                                                          \
   X(rejected_sc_empty_name)                                                                      \
   X(rejected_sc_bad_status)                                                                      \

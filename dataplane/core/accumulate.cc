@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dataplane/core/sample_rate.h"
 #include "dataplane/core/shard_state.h"
 
 namespace penstock {
@@ -13,43 +14,6 @@ using dogstatsd::Type;
 using segment::Kind;
 
 constexpr uint32_t kOverflowIncarnation = 1;  // overflow contexts are never freed
-
-Kind kind_of(Type type) {
-  switch (type) {
-    case Type::kCount:
-      return Kind::kCounter;
-    case Type::kGauge:
-      return Kind::kGauge;
-    case Type::kSet:
-      return Kind::kSet;
-    case Type::kHistogram:
-    case Type::kTiming:
-      return Kind::kHistogram;
-    case Type::kDistribution:
-      return Kind::kDistribution;
-  }
-  return Kind::kCounter;
-}
-
-// No sample of a histogram or distribution counts for more than a stored weight can say.
-constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
-
-// A rate outside (0, 1], NaN, or too small to invert counts as 1 (architecture, section 12), where
-// the type uses it at all.
-void set_rate(Kind kind, double rate, LineTarget& target) {
-  target.inverse_rate = 1;
-  target.bad_rate = 0;
-  if (kind == Kind::kGauge || kind == Kind::kSet) return;
-  const double inverse = 1 / rate;
-  if (!(rate > 0 && rate <= 1) || !std::isfinite(inverse)) {
-    target.bad_rate = 1;
-  } else if (kind != Kind::kCounter && inverse > kWeightMax) {
-    target.inverse_rate = kWeightMax;
-    target.bad_rate = 1;
-  } else {
-    target.inverse_rate = inverse;
-  }
-}
 
 size_t count_finite(std::span<const double> values) {
   return static_cast<size_t>(
@@ -67,7 +31,7 @@ bool ShardState::take_known(const Line& line) {
   }
   size_t count = 1;
   if (target.kind != static_cast<uint8_t>(Kind::kSet)) {
-    const Reason reason = dogstatsd::parse_values(line.head.value, scratch.span(), count);
+    const Reason reason = kernel.parse_values(line.text.value(), scratch.span(), count);
     if (reason != Reason::kOk) [[unlikely]] {
       reject(reason);
       return true;
@@ -75,34 +39,32 @@ bool ShardState::take_known(const Line& line) {
   }
   if (target.filtered != 0) [[unlikely]] {
     leave_out(count);
-    return true;
+  } else {
+    Slot* slot = touch(target);
+    if (slot == nullptr) [[unlikely]]
+      return false;
+    accumulate(target, *slot, line, {scratch.data(), count});
   }
-  Slot* slot = touch(target);
-  if (slot == nullptr) [[unlikely]]
-    return false;
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line.head.value, {scratch.data(), count});
   return true;
 }
 
 void ShardState::take_new(const Line& line) {
   ++burst.memo_misses;
   Metric metric;
-  const Reason reason = dogstatsd::parse_metric(line.head, options, scratch.span(), metric);
+  const Reason reason = kernel.parse_metric(line.text, options, scratch.span(), metric);
   if (reason != Reason::kOk) return reject(reason);
+  ++burst.lines_ok;
+  ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
   if (target.filtered != 0) return leave_out(metric.values);
-  ++burst.lines_ok;
-  ++burst.metrics;
-  accumulate(target, *touch(target), metric.value, {scratch.data(), metric.values});
+  accumulate(target, *touch(target), line, {scratch.data(), metric.values});
 }
 
 // A metric whose name is filtered (spec 7.6): it parsed, and that is all.
 void ShardState::leave_out(size_t samples) {
-  ++burst.lines_ok;
-  ++burst.metrics;
   burst.samples += samples;
   burst.filtered += samples;
 }
@@ -115,7 +77,7 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   LineTarget target{};
   target.kind = static_cast<uint8_t>(kind);
   const Enriched& enriched =
-      enricher.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+      enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
   if (enriched.filtered != nullptr) {
     target.filtered = 1;
     target.id = ContextTable::kOverflowContexts;  // any but theirs
@@ -127,7 +89,9 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   burst.type_clashes += found.clash ? 1 : 0;
 
   target.id = found.id;
-  set_rate(kind, metric.rate, target);
+  const SampleRate rate = sample_rate(kind, metric.rate);
+  target.inverse_rate = rate.inverse;
+  target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
   remember(line, target);
@@ -136,7 +100,8 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
 }
 
 void ShardState::remember(const Line& line, const LineTarget& target) {
-  const auto& [name, value, suffix] = line.head;
+  const std::string_view name = line.text.name();
+  const std::string_view suffix = line.text.suffix();
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
     known->target = target;
   } else {
@@ -146,9 +111,7 @@ void ShardState::remember(const Line& line, const LineTarget& target) {
 
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
-  if (enricher.filters(metric.name)) return leave_out(metric.values);
-  ++burst.lines_ok;
-  ++burst.metrics;
+  if (enricher.filters(line.text.name())) return leave_out(metric.values);
   burst.samples += metric.values;
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
@@ -157,9 +120,7 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const char* begin = line.head.name.data();
-  const char* end = line.head.suffix.data() + line.head.suffix.size();
-  const std::string_view text(begin, static_cast<size_t>(end - begin));
+  const std::string_view text = line.text.text();
   const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
                                    dogstatsd::Class::kMetric};
   if (!open().carry.add(record, text)) {
@@ -178,7 +139,7 @@ Slot* ShardState::touch(const LineTarget& target) {
     if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
     slot.tag = target.incarnation;
     if (target.kind == static_cast<uint8_t>(Kind::kGauge))
-      slot.value = std::numeric_limits<double>::quiet_NaN();
+      slot.gauge.value = std::numeric_limits<double>::quiet_NaN();
     generation.touched[generation.touched_count++] = target.id;
   }
   slot.seen_ms = now_offset;
@@ -186,27 +147,28 @@ Slot* ShardState::touch(const LineTarget& target) {
 }
 
 // NaN and infinite values are left out (spec 8.3).
-void ShardState::accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& line,
                             std::span<const double> values) {
   size_t finite = 0;
   switch (static_cast<Kind>(target.kind)) {
     case Kind::kCounter:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value += v * target.inverse_rate;
+        slot.sum.add(v * target.inverse_rate);
         ++finite;
       }
       break;
     case Kind::kGauge:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value = v;
+        slot.gauge = {v, now_offset, line.arrival};
         ++finite;
       }
       break;
     case Kind::kSet:
       finite = 1;
-      if (!open().sets.add(target.id, SetMembers::hash_of(value))) ++burst.set_members_unkept;
+      if (!open().sets.add(target.id, SetMembers::hash_of(line.text.value())))
+        ++burst.set_members_unkept;
       break;
     case Kind::kHistogram:
     case Kind::kDistribution:

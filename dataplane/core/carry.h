@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "dataplane/core/lazy_array.h"
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 
@@ -21,19 +21,20 @@ class CarryBuffer {
     dogstatsd::Class what;
   };
 
-  explicit CarryBuffer(uint64_t bytes) : bytes_(bytes) {}
+  explicit CarryBuffer(uint64_t bytes) : limit_(bytes), bytes_(bytes + simd::kPadding) {}
 
   // False: full.
   bool add(const Record& record, std::string_view line) {
     const size_t size = padded(line.size());
-    if (size > bytes_.size() - used_) return false;
+    if (size > limit_ - used_) return false;
     std::memcpy(bytes_.data() + used_, &record, sizeof record);
     std::memcpy(bytes_.data() + used_ + sizeof record, line.data(), line.size());
     used_ += size;
     return true;
   }
 
-  // Calls `fn(const Record&, std::string_view line)` for each, in order of arrival.
+  // Calls `fn(const Record&, std::string_view line)` for each, in order of arrival. What follows a
+  // line is readable as a kernel wants it.
   template <class Fn>
   void for_each(Fn&& fn) const {
     for (size_t at = 0; at < used_;) {
@@ -50,6 +51,7 @@ class CarryBuffer {
  private:
   static size_t padded(size_t line) { return sizeof(Record) + (line + 7) / 8 * 8; }
 
+  const size_t limit_;
   LazyArray<char> bytes_;
   size_t used_ = 0;
 };

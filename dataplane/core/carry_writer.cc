@@ -17,7 +17,8 @@ std::string_view unescape(std::string_view text, std::vector<char>& memory) {
 }  // namespace
 
 CarryWriter::CarryWriter(const Plan& plan)
-    : options_{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
+    : kernel_(simd::active()),
+      options_{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       enricher_(plan) {}
 
 void CarryWriter::write(const CarryBuffer& carry, segment::Writer& writer) {
@@ -35,13 +36,13 @@ void CarryWriter::write(const CarryBuffer& carry, segment::Writer& writer) {
 
 // One row for each finite value (ruling 15).
 void CarryWriter::write_metric(std::string_view line, segment::Writer& writer) {
-  dogstatsd::MetricHead head;
+  const dogstatsd::Line parts = kernel_.line(line);
+  assert(parts.reason == Reason::kOk);
+  values_.resize((parts.value().size() + 1) / 2);
   dogstatsd::Metric metric;
-  Reason reason = dogstatsd::split_metric(line, head);
-  values_.resize((head.value.size() + 1) / 2);
-  if (reason == Reason::kOk) reason = dogstatsd::parse_metric(head, options_, values_, metric);
+  const Reason reason = kernel_.parse_metric(parts, options_, values_, metric);
   assert(reason == Reason::kOk);
-  const Enriched& e = enricher_.metric(metric.name, metric.tags, metric.has_tags, metric.origin);
+  const Enriched& e = enricher_.metric(parts.name(), metric.tags, metric.has_tags, metric.origin);
   const auto kind =
       metric.type == dogstatsd::Type::kCount ? segment::Kind::kCounter : segment::Kind::kGauge;
   for (size_t i = 0; i < metric.values; ++i) {

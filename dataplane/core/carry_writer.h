@@ -7,7 +7,7 @@
 #include "dataplane/api/segment.h"
 #include "dataplane/core/carry.h"
 #include "dataplane/core/enrich.h"
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 
@@ -26,6 +26,7 @@ class CarryWriter {
   void write_check(const CarryBuffer::Record& record, std::string_view line,
                    segment::Writer& writer);
 
+  const simd::Kernel& kernel_;
   const dogstatsd::Options options_;
   Enricher enricher_;
   std::vector<double> values_;

@@ -5,6 +5,8 @@
 #include <span>
 #include <type_traits>
 
+#include "parsers/simd/kernel.h"
+
 namespace penstock {
 
 // Where a packet came in (spec 1.5); the value is part of the wire between rx, io and shards.
@@ -16,7 +18,7 @@ inline constexpr uint8_t kPacketEolRequired = 1;  // spec section 4, step 3, hol
 // Bytes that may be read, not used, past the end of every packet, so that SIMD loads need no tail
 // loop. Whoever fills in a Packet guarantees them: mbuf tailroom, io buffers and test buffers all
 // reserve them.
-inline constexpr size_t kPacketPadding = 64;
+inline constexpr size_t kPacketPadding = simd::kPadding;
 
 // One datagram on its way to a shard: a pointer into a buffer that somebody else owns. Trivially
 // copyable, two to a cache line; it crosses a core boundary once, by value, in a ring.
@@ -24,10 +26,12 @@ struct alignas(32) Packet {
   const uint8_t* data;  // DogStatsD payload; kPacketPadding readable bytes follow its end
   uint64_t
       owner;  // mbuf or provided-buffer id + 1, for the producer's reclaim; 0 = not its last use
-  uint32_t origin;   // origin id of the sender; 0 = none
-  uint32_t flow;     // remixed flow hash
-  uint32_t time_ms;  // coarse receive time, low 32 bits of Unix ms
-  uint16_t len;      // bytes of payload
+  uint32_t origin;  // origin id of the sender; 0 = none
+  uint32_t flow;    // remixed flow hash
+  // Low 32 bits of the receive time in Unix ms, or anything finer that grows with it: among gauge
+  // samples that different shards handled in the same ms, the one with the greatest counts.
+  uint32_t arrival;
+  uint16_t len;  // bytes of payload
   Source source;
   uint8_t flags;
 };

@@ -25,6 +25,7 @@ bool Shard::epoch_work() const { return state_->epoch_work(); }
 ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
     : plan(plan),
       stats(stats),
+      kernel(simd::active()),
       options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       index(index),
       scratch(kValuesMax),
@@ -38,7 +39,7 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
 }
 
 void ShardState::process(std::span<const Packet> packets, Now at) {
-  if (open().base_ms == 0) [[unlikely]]
+  if (open().base_ms == Generation::kNoBase) [[unlikely]]
     open().base_ms = at.unix_ms;
   now = at;
   now_offset = open().offset_of(at.unix_ms);
@@ -52,31 +53,36 @@ void ShardState::process(std::span<const Packet> packets, Now at) {
 void ShardState::split(const Packet& packet) {
   burst.bytes += packet.len;
   const bool eol_required = (packet.flags & kPacketEolRequired) != 0;
-  std::string_view rest(reinterpret_cast<const char*>(packet.data), packet.len);
-  while (!rest.empty()) {
-    bool terminated = false;
-    const std::string_view line = dogstatsd::next_line(rest, terminated);
-    if (eol_required && !terminated) [[unlikely]] {
-      ++burst.lines;
-      ++burst.rejected_unterminated;
-      return;
+  const char* const data = reinterpret_cast<const char*>(packet.data);
+  size_t at = 0;
+  while (at < packet.len) {
+    const size_t found = kernel.split(data, packet.len, at, split_lines.data(), kBatch);
+    for (size_t i = 0; i < found; ++i) {
+      const dogstatsd::Line& line = split_lines[i];
+      if (!line.terminated) {
+        if (eol_required) [[unlikely]] {
+          ++burst.lines;
+          ++burst.rejected_unterminated;
+          return;
+        }
+        if (line.size == 0) return;
+      }
+      take_line(line, packet);
     }
-    if (!line.empty()) take_line(line, packet.origin);
   }
 }
 
-void ShardState::take_line(std::string_view text, uint32_t origin) {
+void ShardState::take_line(const dogstatsd::Line& text, const Packet& packet) {
   ++burst.lines;
-  if (text[0] == '_') [[unlikely]] {
-    const Class what = dogstatsd::classify(text);
-    if (what != Class::kMetric) return carry_message(what, text, origin);
-  }
+  if (text.what != Class::kMetric) [[unlikely]]
+    return carry_message(text.what, text.text(), packet.origin);
+  if (text.reason != Reason::kOk) [[unlikely]]
+    return reject(text.reason);
   Line& line = batch[lines];
-  const Reason reason = dogstatsd::split_metric(text, line.head);
-  if (reason != Reason::kOk) [[unlikely]]
-    return reject(reason);
-  line.origin = origin;
-  line.hash = memo.hash(origin, line.head.name, line.head.suffix);
+  line.text = text;
+  line.origin = packet.origin;
+  line.arrival = packet.arrival;
+  line.hash = memo.hash(line.origin, text.name(), text.suffix());
   memo.prefetch(line.hash);
   if (++lines == kBatch) run_batch();
 }
@@ -97,7 +103,6 @@ void ShardState::reject(Reason reason) {
       &ShardBurst::rejected_event_too_short,
       &ShardBurst::rejected_event_bad_header,
       &ShardBurst::rejected_event_empty_title,
-      &ShardBurst::rejected_event_bad_length,
       &ShardBurst::rejected_sc_format,
       &ShardBurst::rejected_sc_empty_name,
       &ShardBurst::rejected_sc_bad_status,
@@ -148,7 +153,7 @@ void ShardState::look_up(Line& line) {
 // Copies the target out: a miss earlier in the batch may overwrite the entry.
 void ShardState::confirm(Line& line) {
   if (line.entry == nullptr) return;
-  if (!LineMemo::matches(*line.entry, line.origin, line.head.name, line.head.suffix)) {
+  if (!LineMemo::matches(*line.entry, line.origin, line.text.name(), line.text.suffix())) {
     line.entry = nullptr;
     return;
   }

@@ -14,7 +14,7 @@
 #include "dataplane/core/line_memo.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/core/sample_store.h"
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
 
 namespace penstock {
 
@@ -30,9 +30,10 @@ struct ShardBurst {
 struct ShardState {
   // A metric line on its way through a batch.
   struct Line {
-    dogstatsd::MetricHead head;
+    dogstatsd::Line text;
     uint64_t hash;
     uint32_t origin;
+    uint32_t arrival;
     LineMemo::Entry* entry;  // candidate; null: a miss
     LineTarget target;
   };
@@ -53,7 +54,7 @@ struct ShardState {
 
   // shard.cc: packets to lines to targets.
   void split(const Packet& packet);
-  void take_line(std::string_view line, uint32_t origin);
+  void take_line(const dogstatsd::Line& line, const Packet& packet);
   void reject(dogstatsd::Reason reason);
   void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
   void run_batch();
@@ -69,7 +70,7 @@ struct ShardState {
   void remember(const Line& line, const LineTarget& target);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);
-  void accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+  void accumulate(const LineTarget& target, Slot& slot, const Line& line,
                   std::span<const double> values);
   void add_samples(const LineTarget& target, Slot& slot, std::span<const double> values);
 
@@ -81,6 +82,7 @@ struct ShardState {
 
   const Plan& plan;
   ShardStats& stats;
+  const simd::Kernel& kernel;
   const dogstatsd::Options options;
   const uint16_t index;
 
@@ -95,6 +97,7 @@ struct ShardState {
   size_t lines = 0;        // in `batch`
   int32_t now_offset = 0;  // `now` in the open generation
   ShardBurst burst;
+  std::array<dogstatsd::Line, kBatch> split_lines;  // of one packet, before they join the batch
   std::array<Line, kBatch> batch;
   LazyArray<double> scratch;  // the values of one line
   Enricher enricher;

@@ -1,4 +1,3 @@
-#include <charconv>
 #include <cstring>
 
 #include "parsers/dogstatsd/fields.h"
@@ -7,23 +6,17 @@ namespace penstock::dogstatsd {
 namespace {
 
 // A byte count of the header: decimal, optional `+` (spec 6.1, step 3).
-Reason parse_length(std::string_view text, uint64_t& out) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const char* end = text.data() + text.size();
-  const auto [ptr, error] = std::from_chars(text.data(), end, out);
-  if (ptr != end || error == std::errc::invalid_argument) return Reason::kEventBadHeader;
-  return error == std::errc() ? Reason::kOk : Reason::kEventBadLength;
-}
+bool parse_length(std::string_view text, int64_t& out) { return parse_int(text, out) && out >= 0; }
 
 // `_e{<title bytes>,<text bytes>}`; the last byte is not looked at.
-Reason parse_lengths(std::string_view header, uint64_t& title, uint64_t& text) {
+bool parse_lengths(std::string_view header, int64_t& title, int64_t& text) {
   constexpr size_t kOpening = 3;  // "_e{"
-  if (header.size() < 7) return Reason::kEventBadHeader;
+  if (header.size() < 7) return false;
   const std::string_view lengths = header.substr(kOpening, header.size() - kOpening - 1);
   const size_t comma = lengths.find(',');
-  if (comma == std::string_view::npos) return Reason::kEventBadHeader;
-  const Reason reason = parse_length(lengths.substr(0, comma), title);
-  return reason != Reason::kOk ? reason : parse_length(lengths.substr(comma + 1), text);
+  if (comma == std::string_view::npos) return false;
+  return parse_length(lengths.substr(0, comma), title) &&
+         parse_length(lengths.substr(comma + 1), text);
 }
 
 // Spec 6.1, step 6: what is unknown or invalid leaves the earlier value.
@@ -52,19 +45,22 @@ Reason parse_event(std::string_view line, const Options& options, Event& out) {
   out = Event{};
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return Reason::kEventNoColon;
-  uint64_t title = 0;
-  uint64_t text = 0;
-  const Reason reason = parse_lengths(line.substr(0, colon), title, text);
-  if (reason != Reason::kOk) return reason;
-  if (title == 0) return Reason::kEventEmptyTitle;
+  int64_t title_bytes = 0;
+  int64_t text_bytes = 0;
+  if (!parse_lengths(line.substr(0, colon), title_bytes, text_bytes)) {
+    return Reason::kEventBadHeader;
+  }
+  if (title_bytes == 0) return Reason::kEventEmptyTitle;
+  const auto title = static_cast<size_t>(title_bytes);
+  const auto text = static_cast<size_t>(text_bytes);
   const std::string_view body = line.substr(colon + 1);
   // One byte is skipped between title and text; subtractions, because the lengths may be huge.
   if (title >= body.size() || text > body.size() - title - 1) return Reason::kEventTooShort;
   out.title = body.substr(0, title);
   out.text = body.substr(title + 1, text);
-  // Fields are split right after the text, so bytes before the first `|` are a field as well. The
-  // lengths cover at least one byte of the body, so there is a byte to stand in for its `|`.
-  std::string_view rest = body.substr(title + text);
+  // Bytes between the text and the next `|` are an unknown field, whatever they look like.
+  const size_t pipe = body.find('|', title + 1 + text);
+  std::string_view rest = pipe != std::string_view::npos ? body.substr(pipe) : "";
   while (!rest.empty()) parse_field(take_field(rest), options, out);
   return Reason::kOk;
 }

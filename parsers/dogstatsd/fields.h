@@ -5,8 +5,8 @@
 
 #include "parsers/dogstatsd/message.h"
 
-// What metrics, events and service checks share once a line is cut at its pipes. For the files of
-// this folder only.
+// What metrics, events and service checks share once a line is cut at its pipes. For the parsers'
+// own files only.
 namespace penstock::dogstatsd {
 
 // Takes the next field off `rest`, which starts at the `|` before it and is left at the `|` after

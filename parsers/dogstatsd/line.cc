@@ -9,13 +9,22 @@ Class classify(std::string_view line) {
   return Class::kMetric;
 }
 
-std::string_view next_line(std::string_view& rest, bool& terminated) {
-  const size_t newline = rest.find('\n');
-  terminated = newline != std::string_view::npos;
-  std::string_view line = rest.substr(0, newline);
-  rest.remove_prefix(terminated ? newline + 1 : rest.size());
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
+std::string_view type_symbol(Type type) {
+  switch (type) {
+    case Type::kCount:
+      return "c";
+    case Type::kGauge:
+      return "g";
+    case Type::kHistogram:
+      return "h";
+    case Type::kTiming:
+      return "ms";
+    case Type::kDistribution:
+      return "d";
+    case Type::kSet:
+      return "s";
+  }
+  return "";
 }
 
 }  // namespace penstock::dogstatsd

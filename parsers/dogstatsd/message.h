@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "parsers/dogstatsd/reason.h"
@@ -21,11 +20,6 @@ struct Options {
 enum class Class : uint8_t { kMetric, kEvent, kServiceCheck };
 // By prefix, exactly as spec section 4, step 5.
 Class classify(std::string_view line);
-
-// Takes the next line off `rest` (spec section 4): up to `\n`, less one trailing `\r`. `terminated`
-// says whether the `\n` was there. Lines may be empty; the caller skips them. Call while `rest` is
-// not empty.
-std::string_view next_line(std::string_view& rest, bool& terminated);
 
 // `c:`, `e:` and `card:` (spec 5.7), as sent. Interpreted by `resolve_local_data` and friends.
 struct Origin {
@@ -47,33 +41,35 @@ enum class Type : uint8_t { kCount, kGauge, kHistogram, kTiming, kDistribution, 
 // "c", "g", "h", "ms", "d", "s".
 std::string_view type_symbol(Type type);
 
-// The three parts of a metric message: `name:value|rest`. `suffix` starts at the first `|` and runs
-// to the end of the line, so (name, suffix) is all of the message but its values.
-struct MetricHead {
-  std::string_view name, value, suffix;
+// A line of a packet (spec section 4), of a metric also its parts: `name:value|rest`. The suffix
+// starts at the first `|`, so that (name, suffix) is all of the message but its values. What is
+// hot about lines is in parsers/simd/kernel.h.
+struct Line {
+  const char* data;    // in the packet
+  uint32_t size;       // without `\n` and one `\r` before it; see Kernel::split for 0
+  uint32_t name_size;  // these two only for metrics whose reason is kOk
+  uint32_t value_end;  // offset of the first `|`
+  Class what;
+  Reason reason;    // of a metric: kOk, kNoPipe, kNoColon, kEmptyName or kEmptyValue
+  bool terminated;  // by `\n`
+
+  [[nodiscard]] std::string_view text() const { return {data, size}; }
+  [[nodiscard]] std::string_view name() const { return {data, name_size}; }
+  [[nodiscard]] std::string_view value() const {
+    return {data + name_size + 1, value_end - name_size - 1};
+  }
+  [[nodiscard]] std::string_view suffix() const { return {data + value_end, size - value_end}; }
 };
-// Steps 1 and 2 of spec 5.1: kOk, kNoPipe, kNoColon, kEmptyName or kEmptyValue.
-Reason split_metric(std::string_view line, MetricHead& out);
 
 struct Metric {
-  std::string_view name, value;
   Type type = Type::kCount;
   double rate = 1;        // as sent: 0, negative, above 1, NaN and Inf are possible (spec 5.4)
   std::string_view tags;  // text after `#` of the last tag field; split with for_each_tag
   bool has_tags = false;  // a non-empty tag field was the last one
   int64_t timestamp = 0;  // 0 = none
   Origin origin;
-  size_t values = 0;  // numbers written to the scratch; 1 for a set, whose value is `value`
+  size_t values = 0;  // numbers written to the scratch; 1 for a set, whose value is the line's
 };
-// Steps 3 to 5 of spec 5.1, in that order of errors. Numbers go to `scratch`, which must hold
-// (value.size() + 1) / 2 of them.
-Reason parse_metric(const MetricHead& head, const Options& options, std::span<double> scratch,
-                    Metric& out);
-
-// Spec 5.3: the number or packed numbers of `value` (not for sets). kOk, kNoValues or kBadValue.
-// `out` must hold (value.size() + 1) / 2 numbers.
-Reason parse_values(std::string_view value, std::span<double> out, size_t& count);
-
 // Go's strconv.ParseFloat, 64 bit, correctly rounded (spec 5.3). False: not a number, or overflow.
 bool parse_float(std::string_view text, double& out);
 

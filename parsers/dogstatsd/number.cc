@@ -27,33 +27,6 @@ bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
   return true;
 }
 
-// Digits with at most one point and at most 15 of them: mantissa and power of ten are both exact
-// doubles, so that one division rounds correctly. Most values ever sent end here.
-bool parse_short(std::string_view text, double& out) {
-  constexpr size_t kDigits = 15;
-  constexpr std::array<double, kDigits + 1> kPowers = {
-      1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-  if (text.empty() || text.size() > kDigits + 1) return false;
-  uint64_t mantissa = 0;
-  size_t digits = 0;
-  size_t point = text.size();
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto digit = static_cast<uint8_t>(text[i] - '0');
-    if (digit < 10) {
-      mantissa = mantissa * 10 + digit;
-      ++digits;
-    } else if (text[i] == '.' && point == text.size()) {
-      point = i;
-    } else {
-      return false;
-    }
-  }
-  if (digits == 0 || digits > kDigits) return false;
-  const auto value = static_cast<double>(mantissa);
-  out = point >= text.size() - 1 ? value : value / kPowers[text.size() - 1 - point];
-  return true;
-}
-
 // A number cut into its parts, leading zeros gone: 0.d1d2d3... * base^point * (10 or 2)^exponent.
 struct Parts {
   // A double's decimal expansion and the midpoints between two of them have less than 770
@@ -212,7 +185,6 @@ bool parse_unsigned(std::string_view text, double& out) {
 }  // namespace
 
 bool parse_float(std::string_view text, double& out) {
-  if (parse_short(text, out)) return true;
   if (text.empty()) return false;
   if (text[0] != '-' && text[0] != '+') {
     if (equals_ignoring_case(text, "nan")) {
@@ -223,7 +195,7 @@ bool parse_float(std::string_view text, double& out) {
   }
   const bool negative = text[0] == '-';
   text.remove_prefix(1);
-  if (!parse_short(text, out) && !parse_unsigned(text, out)) return false;
+  if (!parse_unsigned(text, out)) return false;
   if (negative) out = -out;
   return true;
 }

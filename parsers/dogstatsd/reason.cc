@@ -20,7 +20,6 @@ constexpr std::array<std::string_view, kReasons> kNames = {
     "event-too-short",
     "event-bad-header",
     "event-empty-title",
-    "event-bad-length",
     "sc-format",
     "sc-empty-name",
     "sc-bad-status",

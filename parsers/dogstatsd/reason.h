@@ -23,7 +23,6 @@ enum class Reason : uint8_t {
   kEventTooShort,
   kEventBadHeader,
   kEventEmptyTitle,
-  kEventBadLength,
   kScFormat,
   kScEmptyName,
   kScBadStatus,

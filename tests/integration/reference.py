@@ -175,8 +175,7 @@ def parse_event(text, config):
     first, comma, second = header[3:-1].partition(b",")
     title, length = parse_int(first, low=0), parse_int(second, low=0)
     if not comma or title is None or length is None:
-        digits = comma and all(re.fullmatch(rb"\+?[0-9]+", n) for n in (first, second))
-        raise Refused("event-bad-length" if digits else "event-bad-header")
+        raise Refused("event-bad-header")
     if title == 0:
         raise Refused("event-empty-title")
     if len(body) < title + 1 + length:
@@ -184,7 +183,7 @@ def parse_event(text, config):
     m = Message("event")
     m.title = body[:title].replace(b"\\n", b"\n")
     m.text = body[title + 1:title + 1 + length].replace(b"\\n", b"\n")
-    for field in body[title + 1 + length:].split(b"|"):  # the first is empty, or stands where a | should
+    for field in body[title + 1 + length:].split(b"|")[1:]:  # what stands before the first | is no field
         if field.startswith(b"k:"):
             m.key = field[2:]
         elif field.startswith(b"s:"):

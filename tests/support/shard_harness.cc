@@ -124,8 +124,9 @@ Bench::Bench(std::unique_ptr<Plan> p, uint16_t count) : plan(std::move(p)) {
   sealer = std::make_unique<Sealer>(*plan, pointers, keeper, 42);
 }
 
-void Bench::send(std::string_view text, size_t shard) {
-  const TestPacket packet(text);
+void Bench::send(std::string_view text, size_t shard, uint32_t arrival) {
+  TestPacket packet(text);
+  packet.packet().arrival = arrival;
   shards[shard]->process({&packet.packet(), 1}, now);
 }
 
@@ -158,12 +159,12 @@ uint64_t Bench::sum(Counter ShardStats::*counter) const {
 void Bench::check_ledger(bool drained) const {
   using S = ShardStats;
   constexpr Counter S::*kRejected[] = {
-      &S::rejected_no_pipe,           &S::rejected_no_colon,         &S::rejected_empty_name,
-      &S::rejected_empty_value,       &S::rejected_bad_type,         &S::rejected_no_values,
-      &S::rejected_bad_value,         &S::rejected_bad_rate,         &S::rejected_bad_timestamp,
-      &S::rejected_event_no_colon,    &S::rejected_event_too_short,  &S::rejected_event_bad_header,
-      &S::rejected_event_empty_title, &S::rejected_event_bad_length, &S::rejected_sc_format,
-      &S::rejected_sc_empty_name,     &S::rejected_sc_bad_status,    &S::rejected_unterminated};
+      &S::rejected_no_pipe,           &S::rejected_no_colon,        &S::rejected_empty_name,
+      &S::rejected_empty_value,       &S::rejected_bad_type,        &S::rejected_no_values,
+      &S::rejected_bad_value,         &S::rejected_bad_rate,        &S::rejected_bad_timestamp,
+      &S::rejected_event_no_colon,    &S::rejected_event_too_short, &S::rejected_event_bad_header,
+      &S::rejected_event_empty_title, &S::rejected_sc_format,       &S::rejected_sc_empty_name,
+      &S::rejected_sc_bad_status,     &S::rejected_unterminated};
   uint64_t rejected = 0;
   for (const auto counter : kRejected) rejected += sum(counter);
   EXPECT_EQ(sum(&S::lines), sum(&S::lines_ok) + rejected);

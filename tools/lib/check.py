@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD, ASAN, TSAN = ROOT / "build", ROOT / "build-asan", ROOT / "build-tsan"
 LOGS = BUILD / "logs"
 CLANG = {"CC": "clang-14", "CXX": "clang++-14"}
-FUZZ_SECONDS = 30  # over all fuzzers
+FUZZ_SECONDS = 30  # over all fuzzers but these
+OWN_FUZZ_SECONDS = {"differential": 30}
 # The unit tests with threads; the rest would only repeat the other builds. `nic` is left out: the driver
 # between its threads is DPDK's, which ThreadSanitizer cannot see into.
 THREADED = ["ring", "sleeper", "worker", "sealer", "uring_loop", "io_loop", "nic_life", "exporters", "supervisor",
@@ -127,6 +128,7 @@ def fuzz():
     """Each fuzzer over its corpus, then on its own for a share of the time."""
     count = Count()
     fuzzers = [f for f in sorted((ASAN / "tests/fuzz").glob("fuzz_*")) if f.is_file()]
+    share = FUZZ_SECONDS // max(1, len(fuzzers) - len(OWN_FUZZ_SECONDS))
     for fuzzer in fuzzers:
         name = fuzzer.name.removeprefix("fuzz_")
         corpus = ROOT / "tests/fuzz/corpus" / name
@@ -134,10 +136,11 @@ def fuzz():
         shutil.rmtree(found, ignore_errors=True)
         found.mkdir(parents=True)
         inputs = [found] + ([corpus] if corpus.is_dir() else [])
-        seconds = max(1, FUZZ_SECONDS // len(fuzzers))
+        seconds = OWN_FUZZ_SECONDS.get(name, max(1, share))
+        dictionary = [f"-dict={d}" for d in (ROOT / "tests/fuzz").glob(f"*/{name}.dict")]
         log = f"fuzz-{name}"
         code = run(log, fuzzer, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
-                   f"-artifact_prefix={LOGS}/{name}-", *inputs, env=SANITIZERS, check=False, timeout=300)
+                   f"-artifact_prefix={LOGS}/{name}-", *dictionary, *inputs, env=SANITIZERS, check=False, timeout=300)
         count.add(Count(failed=1) if code else Count(passed=1))
         if code:
             show(LOGS / f"{log}.log")

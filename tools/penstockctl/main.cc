@@ -6,10 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "controlplane/control_wire.h"
 #include "controlplane/ledger.h"
 #include "dataplane/base/strings.h"
+#include "tools/penstockctl/explain.h"
 #include "tools/penstockctl/print.h"
 
 namespace penstock {
@@ -32,12 +34,20 @@ constexpr char kHelp[] =
     "                    unless it balances\n"
     "  stats             every counter of the data plane\n"
     "  stop              drain, deliver, end penstockd, and print the last ledger\n"
+    "  explain           what the server makes of messages; works without one; explain --help\n"
     "\n"
     "  --socket PATH     control socket; default /run/penstock/control.sock\n"
     "  --json            JSON instead of tables\n"
     "  --help            this text\n"
     "\n"
     "exit codes: 0 ok, 1 failed, 2 usage, 3 no penstockd answers\n";
+
+// The command that needs no penstockd has options of its own.
+bool wants_explain(int argc, char** argv) {
+  int i = 1;
+  while (i < argc && std::string_view(argv[i]) == "--json") ++i;
+  return i < argc && std::string_view(argv[i]) == "explain";
+}
 
 struct Arguments {
   std::string socket = "/run/penstock/control.sock";
@@ -77,7 +87,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
         return kUsage;
     }
   }
-  if (optind >= argc) return usage_error("a command is missing: status, ledger, stats or stop");
+  if (optind >= argc)
+    return usage_error("a command is missing: status, ledger, stats, stop or explain");
   arguments.verb = argv[optind];
   if (optind + 1 < argc)
     return usage_error(cat("unexpected \"", std::string_view(argv[optind + 1]), "\""));
@@ -108,6 +119,7 @@ int print(const Arguments& arguments, const std::string& result) {
 }
 
 int run(int argc, char** argv) {
+  if (wants_explain(argc, argv)) return explain_main(argc, argv);
   Arguments arguments;
   if (const std::optional<int> done = parse(argc, argv, arguments)) return *done;
   absl::StatusOr<control::Client> client = control::Client::connect(arguments.socket, kTimeoutMs);

@@ -1,3 +1,4 @@
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -6,7 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "parsers/dogstatsd/message.h"
+#include "parsers/dogstatsd/locate.h"
+#include "parsers/simd/kernel.h"
+#include "tests/support/padded.h"
 
 // One packet: split into lines, every line parsed as a shard would, by what the specification
 // promises about the results. The first byte chooses the options.
@@ -86,37 +89,38 @@ void check_number(std::string_view text) {
   }
 }
 
-void check_metric(std::string_view line, const Options& options) {
-  MetricHead head;
-  const Reason split = split_metric(line, head);
-  if (split != Reason::kOk) {
-    require(split <= Reason::kEmptyValue);
+void check_metric(const simd::Kernel& kernel, const Line& line, const Options& options) {
+  if (line.reason != Reason::kOk) {
+    require(line.reason <= Reason::kEmptyValue);
+    require(locate_error(line.text(), line.reason) <= line.size);
     return;
   }
-  require(!head.name.empty() && !head.value.empty() && head.suffix.starts_with('|'));
-  require(head.name.data() == line.data() &&
-          head.suffix.data() + head.suffix.size() == line.data() + line.size());
-  require(head.name.size() + 1 + head.value.size() + head.suffix.size() == line.size());
+  const std::string_view text = line.text();
+  require(!line.name().empty() && !line.value().empty() && line.suffix().starts_with('|'));
+  require(line.name().data() == text.data());
+  require(line.name().size() + 1 + line.value().size() + line.suffix().size() == text.size());
 
-  const auto scratch = std::make_unique<double[]>((head.value.size() + 1) / 2);
+  const size_t room = (line.value().size() + 1) / 2;
+  const auto scratch = std::make_unique<double[]>(room);
   Metric m;
-  const Reason reason =
-      parse_metric(head, options, {scratch.get(), (head.value.size() + 1) / 2}, m);
-  if (m.type != Type::kSet || reason != Reason::kOk) check_number(head.value);
+  const Reason reason = kernel.parse_metric(line, options, {scratch.get(), room}, m);
+  if (m.type != Type::kSet || reason != Reason::kOk) check_number(line.value());
   if (reason != Reason::kOk) {
     require(reason >= Reason::kBadType && reason <= Reason::kBadTimestamp);
+    require(locate_error(text, reason) <= text.size());
     return;
   }
-  require(m.values >= 1 && m.values <= (head.value.size() + 1) / 2);
+  require(m.values >= 1 && m.values <= room);
   require(m.timestamp >= 0 && (m.timestamp == 0 || options.timestamps));
-  check_common(m, options, line);
+  check_common(m, options, text);
 }
 
 void check_event(std::string_view line, const Options& options) {
   Event e;
   const Reason reason = parse_event(line, options, e);
   if (reason != Reason::kOk) {
-    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventBadLength);
+    require(reason >= Reason::kEventNoColon && reason <= Reason::kEventEmptyTitle);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!e.title.empty());
@@ -137,6 +141,7 @@ void check_service_check(std::string_view line, const Options& options) {
   const Reason reason = parse_service_check(line, options, c);
   if (reason != Reason::kOk) {
     require(reason >= Reason::kScFormat && reason <= Reason::kScBadStatus);
+    require(locate_error(line, reason) <= line.size());
     return;
   }
   require(!c.name.empty() && c.status <= 3);
@@ -144,31 +149,33 @@ void check_service_check(std::string_view line, const Options& options) {
   check_common(c, options, line);
 }
 
-void check_packet(std::string_view packet, const Options& options) {
-  size_t bytes = 0;
-  for (std::string_view rest = packet; !rest.empty();) {
-    const std::string_view before = rest;
-    bool terminated = false;
-    const std::string_view line = next_line(rest, terminated);
-    require_inside(line, before);
-    require(line.find('\n') == std::string_view::npos && rest.size() < before.size());
-    require(terminated || rest.empty());
-    bytes += before.size() - rest.size();
-    if (line.empty()) continue;
-    const Exact exact(line);
-    switch (classify(line)) {
-      case Class::kMetric:
-        check_metric(exact.view(), options);
-        break;
-      case Class::kEvent:
-        check_event(exact.view(), options);
-        break;
-      case Class::kServiceCheck:
-        check_service_check(exact.view(), options);
-        break;
+void check_line(const simd::Kernel& kernel, const Line& line, const Options& options) {
+  require(line.text().find('\n') == std::string_view::npos);
+  switch (line.what) {
+    case Class::kMetric:
+      return check_metric(kernel, line, options);
+    case Class::kEvent:
+      return check_event(Exact(line.text()).view(), options);
+    case Class::kServiceCheck:
+      return check_service_check(Exact(line.text()).view(), options);
+  }
+}
+
+void check_packet(const simd::Kernel& kernel, std::string_view text, const Options& options) {
+  const Padded packet(text);
+  std::array<Line, 5> lines;
+  size_t at = 0;
+  for (;;) {
+    const size_t before = at;
+    const size_t found = kernel.split(packet.data(), packet.size(), at, lines.data(), lines.size());
+    if (found == 0) break;
+    for (const Line& line : std::span(lines).first(found)) {
+      require_inside(line.text(), packet.view().substr(before, at - before));
+      require(line.terminated || at == packet.size());
+      if (line.size != 0) check_line(kernel, line, options);
     }
   }
-  require(bytes == packet.size());
+  require(at == packet.size());
 }
 
 }  // namespace
@@ -178,6 +185,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using penstock::dogstatsd::Options;
   if (size == 0) return 0;
   const Options options = {.timestamps = (data[0] & 1) != 0, .client_origin = (data[0] & 2) != 0};
-  penstock::dogstatsd::check_packet({reinterpret_cast<const char*>(data) + 1, size - 1}, options);
+  for (const penstock::simd::Kernel* kernel : penstock::simd::runnable()) {
+    penstock::dogstatsd::check_packet(*kernel, {reinterpret_cast<const char*>(data) + 1, size - 1},
+                                      options);
+  }
   return 0;
 }

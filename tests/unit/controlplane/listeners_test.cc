@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "control_support.h"
 #include "dataplane/base/strings.h"
@@ -45,6 +47,20 @@ TEST(Listeners, AStaleSocketIsReplacedALiveOneIsNot) {
     EXPECT_THAT(second.error, HasSubstr("another process listens on it; stop that process"));
   }
   EXPECT_TRUE(open_one(uds(path)).socket.valid());
+}
+
+// As after kill -9 of both processes: the last thread of the data plane closes its sockets late.
+TEST(Listeners, AnAddressThatComesFreeAMomentLaterIsTaken) {
+  TemporaryDirectory directory;
+  std::vector<Listener> first;
+  first.push_back(open_one(uds(directory.file("s"))));
+  first.push_back(open_one(udp("127.0.0.1:0")));
+  const std::vector<ListenerSpec> specs{first[0].spec, first[1].spec};
+  std::jthread closing([&first] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    first.clear();
+  });
+  for (const Listener& l : open_listeners(specs, 0)) EXPECT_TRUE(l.socket.valid()) << l.error;
 }
 
 TEST(Listeners, ASocketOfAnotherTypeIsBusyToo) {

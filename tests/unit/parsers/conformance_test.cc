@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
+#include "tests/support/padded.h"
 
-// Every vector of tests/fixtures/vectors.jsonl, everything of spec section 12 compared.
+// Every vector of tests/fixtures, by every kernel, everything of spec section 12 compared.
 namespace penstock::dogstatsd {
 namespace {
 
@@ -40,8 +41,8 @@ void put_common(json& out, const Message& message) {
   const LocalData local = parse_local_data(message.origin.local_data);
   put(out, "container_id", local.container_id);
   if (local.inode != 0) out["inode"] = local.inode;
-  if (!message.origin.external_data.empty()) {
-    const ExternalData external = parse_external_data(message.origin.external_data);
+  const ExternalData external = parse_external_data(message.origin.external_data);
+  if (external.init || !external.container_name.empty() || !external.pod_uid.empty()) {
     out["external_data"] = {{"init", external.init},
                             {"container_name", std::string(external.container_name)},
                             {"pod_uid", std::string(external.pod_uid)}};
@@ -49,21 +50,19 @@ void put_common(json& out, const Message& message) {
   put(out, "cardinality", message.origin.cardinality);
 }
 
-json metric(std::string_view line) {
-  MetricHead head;
-  if (const Reason reason = split_metric(line, head); reason != Reason::kOk) return error(reason);
-  std::vector<double> scratch((head.value.size() + 1) / 2);
+json metric(const simd::Kernel& kernel, const Line& line) {
+  if (line.reason != Reason::kOk) return error(line.reason);
+  std::vector<double> scratch((line.value().size() + 1) / 2);
   Metric message;
-  if (const Reason reason = parse_metric(head, kOptions, scratch, message); reason != Reason::kOk) {
-    return error(reason);
-  }
+  const Reason reason = kernel.parse_metric(line, kOptions, scratch, message);
+  if (reason != Reason::kOk) return error(reason);
   json out = {{"kind", "metric"},
-              {"name", std::string(message.name)},
+              {"name", std::string(line.name())},
               {"type", std::string(type_symbol(message.type))},
               {"rate", number(message.rate)},
               {"values", json::array()}};
   if (message.type == Type::kSet) {
-    out["values"].push_back(std::string(message.value));
+    out["values"].push_back(std::string(line.value()));
   } else {
     for (size_t i = 0; i < message.values; ++i) out["values"].push_back(number(scratch[i]));
   }
@@ -107,29 +106,43 @@ json service_check(std::string_view line) {
   return out;
 }
 
-json parse(std::string_view line) {
-  switch (classify(line)) {
+json parse(const simd::Kernel& kernel, std::string_view text) {
+  const Padded padded(text);
+  const Line line = kernel.line(padded.view());
+  switch (line.what) {
     case Class::kEvent:
-      return event(line);
+      return event(line.text());
     case Class::kServiceCheck:
-      return service_check(line);
+      return service_check(line.text());
     case Class::kMetric:
       break;
   }
-  return metric(line);
+  return metric(kernel, line);
 }
 
-TEST(Conformance, EveryVector) {
-  std::ifstream file(PENSTOCK_FIXTURES "/vectors.jsonl");
-  ASSERT_TRUE(file) << PENSTOCK_FIXTURES "/vectors.jsonl cannot be opened";
+class Conformance : public testing::TestWithParam<const simd::Kernel*> {};
+
+void run_vectors(const simd::Kernel& kernel, const std::string& name, size_t at_least) {
+  std::ifstream file(PENSTOCK_FIXTURES "/" + name);
+  ASSERT_TRUE(file) << name << " cannot be opened";
   size_t vectors = 0;
   for (std::string line; std::getline(file, line); ++vectors) {
     const json vector = json::parse(line);
     const auto in = vector["in"].get<std::string>();
-    EXPECT_EQ(parse(in), vector["expect"]) << vector["id"] << ": " << in;
+    EXPECT_EQ(parse(kernel, in), vector["expect"]) << vector["id"] << ": " << in;
   }
-  EXPECT_GE(vectors, 182U);
+  EXPECT_GE(vectors, at_least);
 }
+
+TEST_P(Conformance, EveryVectorOfTheSpecification) {
+  run_vectors(*GetParam(), "vectors.jsonl", 182);
+}
+TEST_P(Conformance, EveryFurtherVector) { run_vectors(*GetParam(), "vectors_more.jsonl", 1800); }
+
+INSTANTIATE_TEST_SUITE_P(EveryVariant, Conformance, testing::ValuesIn(simd::runnable()),
+                         [](const auto& test) {
+                           return std::string(simd::variant_name(test.param->variant));
+                         });
 
 }  // namespace
 }  // namespace penstock::dogstatsd

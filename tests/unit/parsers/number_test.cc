@@ -7,8 +7,10 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
-#include "parsers/dogstatsd/message.h"
+#include "parsers/simd/kernel.h"
+#include "tests/support/padded.h"
 
 namespace penstock::dogstatsd {
 namespace {
@@ -19,6 +21,21 @@ std::string fill(std::string_view before, char c, size_t times, std::string_view
   std::string out(before);
   out.append(times, c);
   return out.append(after);
+}
+
+// parse_float, and every kernel must agree with it.
+bool read_float(std::string_view text, double& out) {
+  const bool ok = parse_float(text, out);
+  if (text.empty() || text.find(':') != std::string_view::npos) return ok;
+  const Padded padded(text);
+  for (const simd::Kernel* kernel : simd::runnable()) {
+    std::vector<double> value((text.size() + 1) / 2);
+    size_t count = 0;
+    const bool agrees = ok == (kernel->parse_values(padded.view(), value, count) == Reason::kOk) &&
+                        (!ok || std::bit_cast<uint64_t>(value[0]) == std::bit_cast<uint64_t>(out));
+    EXPECT_TRUE(agrees) << simd::variant_name(kernel->variant) << ": " << text;
+  }
+  return ok;
 }
 
 struct Good {
@@ -98,13 +115,13 @@ TEST(ParseFloat, Accepts) {
   };
   for (const Good& c : cases) {
     double value = 99;
-    ASSERT_TRUE(parse_float(c.text, value)) << c.text;
+    ASSERT_TRUE(read_float(c.text, value)) << c.text;
     EXPECT_EQ(std::bit_cast<uint64_t>(value), std::bit_cast<uint64_t>(c.value))
         << c.text << " gave " << value;
   }
   for (const char* text : {"nan", "NaN", "NAN"}) {
     double value = 0;
-    ASSERT_TRUE(parse_float(text, value)) << text;
+    ASSERT_TRUE(read_float(text, value)) << text;
     EXPECT_TRUE(std::isnan(value)) << text;
   }
 }
@@ -198,7 +215,7 @@ TEST(ParseFloat, Refuses) {
   };
   for (const std::string& text : cases) {
     double value = 0;
-    EXPECT_FALSE(parse_float(text, value)) << '"' << text << "\" gave " << value;
+    EXPECT_FALSE(read_float(text, value)) << '"' << text << "\" gave " << value;
   }
 }
 
@@ -206,7 +223,7 @@ TEST(ParseFloat, Refuses) {
 void expect_as_strtod(const std::string& text) {
   const double expected = std::strtod(text.c_str(), nullptr);
   double value = 0;
-  const bool ok = parse_float(text, value);
+  const bool ok = read_float(text, value);
   ASSERT_EQ(ok, std::isfinite(expected)) << text;
   if (!ok) return;
   ASSERT_EQ(std::bit_cast<uint64_t>(value), std::bit_cast<uint64_t>(expected)) << text;
@@ -234,7 +251,7 @@ TEST(ParseFloat, RoundsAsTheCLibraryDoes) {
       expect_as_strtod(text);
       double plain = 0;
       double underscored = 0;
-      ASSERT_TRUE(parse_float(text, plain) == parse_float(with_underscore(text), underscored));
+      ASSERT_TRUE(read_float(text, plain) == read_float(with_underscore(text), underscored));
       ASSERT_EQ(std::bit_cast<uint64_t>(plain), std::bit_cast<uint64_t>(underscored)) << text;
       if (::testing::Test::HasFatalFailure()) return;
     }
@@ -258,8 +275,8 @@ TEST(ParseFloat, BreaksTiesToEven) {
     expect_as_strtod(number + "1");
     double plain = 0;
     double underscored = 0;
-    parse_float(number + "1", plain);
-    parse_float(with_underscore(number) + "1", underscored);
+    read_float(number + "1", plain);
+    read_float(with_underscore(number) + "1", underscored);
     ASSERT_EQ(plain, underscored) << number;
     if (::testing::Test::HasFatalFailure()) return;
   }
@@ -300,12 +317,15 @@ TEST(ParseValues, PackedNumbers) {
       {"1:1e400", Reason::kBadValue, {}},
   };
   for (const Case& c : cases) {
-    std::vector<double> out((c.value.size() + 1) / 2);
-    size_t count = 0;
-    ASSERT_EQ(parse_values(c.value, out, count), c.reason) << c.value;
-    if (c.reason != Reason::kOk) continue;
-    out.resize(count);
-    EXPECT_EQ(out, c.numbers) << c.value;
+    const Padded text(c.value);
+    for (const simd::Kernel* kernel : simd::runnable()) {
+      std::vector<double> out((c.value.size() + 1) / 2);
+      size_t count = 0;
+      ASSERT_EQ(kernel->parse_values(text.view(), out, count), c.reason) << c.value;
+      if (c.reason != Reason::kOk) continue;
+      out.resize(count);
+      EXPECT_EQ(out, c.numbers) << c.value;
+    }
   }
 }
 
