@@ -31,7 +31,7 @@ bool ShardState::take_known(const Line& line) {
   }
   size_t count = 1;
   if (target.kind != static_cast<uint8_t>(Kind::kSet)) {
-    const Reason reason = kernel.parse_values(line.text.value(), scratch.span(), count);
+    const Reason reason = kernel.parse_values(line.text->value(), scratch.span(), count);
     if (reason != Reason::kOk) [[unlikely]] {
       reject(reason);
       return true;
@@ -53,7 +53,7 @@ bool ShardState::take_known(const Line& line) {
 void ShardState::take_new(const Line& line) {
   ++burst.memo_misses;
   Metric metric;
-  const Reason reason = kernel.parse_metric(line.text, options, scratch.span(), metric);
+  const Reason reason = kernel.parse_metric(*line.text, options, scratch.span(), metric);
   if (reason != Reason::kOk) return reject(reason);
   ++burst.lines_ok;
   ++burst.metrics;
@@ -77,7 +77,7 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   LineTarget target{};
   target.kind = static_cast<uint8_t>(kind);
   const Enriched& enriched =
-      enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
+      enricher.metric(line.text->name(), metric.tags, metric.has_tags, metric.origin);
   if (enriched.filtered != nullptr) {
     target.filtered = 1;
     target.id = ContextTable::kOverflowContexts;  // any but theirs
@@ -100,8 +100,8 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
 }
 
 void ShardState::remember(const Line& line, const LineTarget& target) {
-  const std::string_view name = line.text.name();
-  const std::string_view suffix = line.text.suffix();
+  const std::string_view name = line.text->name();
+  const std::string_view suffix = line.text->suffix();
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
     known->target = target;
   } else {
@@ -111,7 +111,7 @@ void ShardState::remember(const Line& line, const LineTarget& target) {
 
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
-  if (enricher.filters(line.text.name())) return leave_out(metric.values);
+  if (enricher.filters(line.text->name())) return leave_out(metric.values);
   burst.samples += metric.values;
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
@@ -120,7 +120,7 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const std::string_view text = line.text.text();
+  const std::string_view text = line.text->text();
   const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
                                    dogstatsd::Class::kMetric};
   if (!open().carry.add(record, text)) {
@@ -167,7 +167,7 @@ void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& li
       break;
     case Kind::kSet:
       finite = 1;
-      if (!open().sets.add(target.id, SetMembers::hash_of(line.text.value())))
+      if (!open().sets.add(target.id, SetMembers::hash_of(line.text->value())))
         ++burst.set_members_unkept;
       break;
     case Kind::kHistogram:

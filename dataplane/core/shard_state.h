@@ -30,7 +30,7 @@ struct ShardBurst {
 struct ShardState {
   // A metric line on its way through a batch.
   struct Line {
-    dogstatsd::Line text;
+    const dogstatsd::Line* text;  // its own in `texts`, for ever
     uint64_t hash;
     uint32_t origin;
     uint32_t arrival;
@@ -54,7 +54,9 @@ struct ShardState {
 
   // shard.cc: packets to lines to targets.
   void split(const Packet& packet);
-  void take_line(const dogstatsd::Line& line, const Packet& packet);
+  [[nodiscard]] size_t without_bad_end(const Packet& packet, size_t found);
+  void take_lines(const Packet& packet, size_t found);
+  void take_other(const dogstatsd::Line& line, const Packet& packet);
   void reject(dogstatsd::Reason reason);
   void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
   void run_batch();
@@ -97,7 +99,9 @@ struct ShardState {
   size_t lines = 0;        // in `batch`
   int32_t now_offset = 0;  // `now` in the open generation
   ShardBurst burst;
-  std::array<dogstatsd::Line, kBatch> split_lines;  // of one packet, before they join the batch
+  // Apart from what else is known of them, so that the kernel writes them where they are needed: a
+  // copy would wait for its small stores.
+  std::array<dogstatsd::Line, kBatch> texts;
   std::array<Line, kBatch> batch;
   LazyArray<double> scratch;  // the values of one line
   Enricher enricher;
