@@ -120,6 +120,7 @@ absl::StatusOr<Config> read_config(const std::string& path) {
   absl::StatusOr<LoadedConfig> loaded =
       path.empty() ? parse_config("", "environment", environment) : load_config(path, environment);
   RETURN_IF_ERROR(loaded.status());
+  for (const std::string& fault : loaded->faults) complain(cat("the mapper is off: ", fault));
   for (const std::string& warning : loaded->warnings) complain(warning);
   return std::move(loaded->config);
 }
@@ -139,6 +140,7 @@ void set_options(const Config& config, Options& options) {
   std::vector<std::string> ignored;
   options.histograms =
       HistogramConfig::parse(config.histogram_aggregates, config.histogram_percentiles, ignored);
+  options.histograms.leave_out(config.filter, config.filter_prefix);
   for (const std::string& name : ignored) {
     complain(cat("histogram_aggregates or histogram_percentiles: \"", std::string_view(name),
                  "\" is none; ignored"));
