@@ -143,11 +143,12 @@ def test_exit_codes(args, code):
 def test_help():
     done = explain("--help")
     assert done.returncode == OK and b"--parse-only" in done.stdout
+    assert lab.run(lab.PENSTOCKCTL, "--help", "explain").stdout == done.stdout.decode()
     assert b"explain" in lab.run(lab.PENSTOCKCTL, "--help").stdout.encode()
 
 
 @pytest.mark.parametrize("args, says", [
-    (["--nonsense"], b"nonsense"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
+    (["--nonsense"], b"nonsense"), (["--socket", "x"], b"socket"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
                                                               b"/nonexistent.yaml"),
 ])
 def test_usage(args, says):
