@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint32_t kIntervalS = 10;
 // What a context costs besides its strings: table entry, index, two generations of accumulators.
-constexpr uint64_t kContextBytes = 160;
+constexpr uint64_t kContextBytes = 176;
 constexpr uint64_t kDescriptorBytes = 32;
 constexpr uint64_t kSetMemberBytes = 16;
 constexpr uint64_t kPrometheusSeriesBytes = 512;
@@ -148,6 +148,10 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.timestamps = config.timestamps ? 1 : 0;
   d.client_origin = config.client_origin ? 1 : 0;
   fill_mapper(plan, config.mapper);
+  for (const std::string& entry : config.filter) {
+    d.filter.entries[d.filter.count++] = plan.add_text(entry);
+  }
+  d.filter.prefix = config.filter_prefix ? 1 : 0;
 }
 
 size_t text_bytes(const std::vector<MapperProfile>& profiles) {
@@ -173,10 +177,12 @@ absl::Status check_text(const Config& config) {
   for (const std::string& tag : config.tags) bytes += tag.size();
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
+  for (const std::string& entry : config.filter) bytes += entry.size();
   bytes += text_bytes(config.mapper);
   if (bytes <= kPlanTextBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      cat("dogstatsd_tags, statsd_metric_namespace_blacklist, dogstatsd_mapper_profiles and device "
+      cat("dogstatsd_tags, statsd_metric_namespace_blacklist, dogstatsd_mapper_profiles, "
+          "metric_filterlist and device "
           "names take ",
           bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
 }

@@ -59,10 +59,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_experimental_http",
                                                   "statsd_forward_host",
                                                   "statsd_forward_port",
-                                                  "statsd_metric_blocklist",
-                                                  "statsd_metric_blocklist_match_prefix",
-                                                  "metric_filterlist",
-                                                  "metric_filterlist_match_prefix",
                                                   "histogram_copy_to_distribution",
                                                   "histogram_copy_to_distribution_prefix",
                                                   "aggregator_buffer_size",
@@ -193,8 +189,10 @@ void read_eol(const Value& v, Config& c) {
       c.eol_udp = true;
     } else if (name == "uds") {
       c.eol_uds = true;
+    } else if (name == "named_pipe") {
+      c.eol_pipe = true;
     } else {
-      v.warn(cat("\"", name, "\" is not one of udp, uds; ignored"));  // spec 1.1
+      v.warn(cat("\"", name, "\" is not one of udp, uds, named_pipe; ignored"));  // spec 1.1
     }
   }
 }
@@ -224,6 +222,25 @@ void read_mapper_keys(AgentKeys& keys, LoadedConfig& loaded) {
   }
   if (auto v = keys.get("dogstatsd_mapper_cache_size")) {
     v->warn("has no effect: the line memo (penstock.limits.memo_bytes) is in its place");
+  }
+}
+
+void read_filter(AgentKeys& keys, Config& c) {
+  const auto list = keys.get("metric_filterlist", true);
+  const auto prefix = keys.get("metric_filterlist_match_prefix");
+  const auto old_list = keys.get("statsd_metric_blocklist", true);
+  const auto old_prefix = keys.get("statsd_metric_blocklist_match_prefix");
+  if (list) list->read(c.filter);
+  if (prefix) prefix->read(c.filter_prefix);
+  std::vector<std::string> old_filter;
+  bool old_filter_prefix = false;
+  if (old_list) old_list->read(old_filter);
+  if (old_prefix) old_prefix->read(old_filter_prefix);
+  if (c.filter.empty()) {
+    c.filter = std::move(old_filter);
+    c.filter_prefix = old_filter_prefix;
+  } else if (!old_filter.empty()) {
+    old_list->warn("has no effect: metric_filterlist is in its place");
   }
 }
 
@@ -257,6 +274,7 @@ void read_agent_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_eol_required", true)) read_eol(*v, c);
   if (auto v = keys.get("dogstatsd_no_aggregation_pipeline")) v->read(c.timestamps);
   if (auto v = keys.get("dogstatsd_origin_detection_client")) v->read(c.client_origin);
+  read_filter(keys, c);
   read_histogram(keys, c);
 }
 

@@ -97,9 +97,13 @@ struct Config {
   uint32_t context_expiry_s = 20;
   bool eol_udp = false;
   bool eol_uds = false;
+  bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
   std::vector<MapperProfile> mapper;  // empty: off
+  // metric_filterlist, or statsd_metric_blocklist where that is empty (spec 7.6).
+  std::vector<std::string> filter;
+  bool filter_prefix = false;  // entries are prefixes
   std::vector<std::string> histogram_aggregates{"max", "median", "avg", "count"};
   std::vector<std::string> histogram_percentiles{"0.95"};
 

@@ -20,7 +20,7 @@ std::string joined(std::initializer_list<std::string_view> names) {
   return text;
 }
 
-constexpr size_t kListMax = 4096;
+constexpr size_t kListMax = kPlanFiltersMax;  // no list may be longer
 
 }  // namespace
 

@@ -75,9 +75,11 @@ std::vector<std::unique_ptr<Exporter>> Daemon::make_exporters() {
   std::vector<std::unique_ptr<Exporter>> exporters;
   if (config_.jsonl) {
     std::vector<std::string> ignored;  // reported when the configuration was read
-    exporters.push_back(std::make_unique<JsonLinesFile>(
-        config_.jsonl->path, HistogramConfig::parse(config_.histogram_aggregates,
-                                                    config_.histogram_percentiles, ignored)));
+    HistogramConfig histograms = HistogramConfig::parse(config_.histogram_aggregates,
+                                                        config_.histogram_percentiles, ignored);
+    histograms.leave_out(config_.filter, config_.filter_prefix);
+    exporters.push_back(
+        std::make_unique<JsonLinesFile>(config_.jsonl->path, std::move(histograms)));
   }
   if (config_.prometheus) {
     PrometheusOptions options;

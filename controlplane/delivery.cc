@@ -163,7 +163,7 @@ void Delivery::finish_given_up(Lane& lane) {
   }
 }
 
-void Delivery::finish_front(Lane& lane, bool delivered) {
+void Delivery::finish_front(Lane& lane, bool delivered, uint64_t filtered) {
   const Entry entry = std::move(lane.queue.front());
   lane.queue.pop_front();
   ExporterProgress& e = state_.exporters[std::string(lane.exporter->name())];
@@ -174,6 +174,7 @@ void Delivery::finish_front(Lane& lane, bool delivered) {
   e.sequence = entry.sequence;
   e.instance_points += entry.points;
   (delivered ? e.delivered : e.given_up) += entry.points;
+  e.filtered += filtered;
   if (delivered) e.cursor = lane.exporter->cursor();
   save();
   finished_if_last(entry.instance, entry.sequence);
@@ -206,7 +207,9 @@ bool Delivery::attempt(Lane& lane, Lock& lock) {
     save();
   }
   lock.unlock();
+  const uint64_t filtered_before = lane.exporter->filtered_points();
   if (status.ok()) status = lane.exporter->deliver(segment->reader);
+  const uint64_t filtered = lane.exporter->filtered_points() - filtered_before;
   lock.lock();
   lane.delivering = false;
   if (!status.ok()) {
@@ -222,7 +225,7 @@ bool Delivery::attempt(Lane& lane, Lock& lock) {
   }
   if (!lane.error.empty()) spdlog::info("exporter {}: delivers again", lane.exporter->name());
   lane.error.clear();
-  finish_front(lane, /*delivered=*/true);
+  finish_front(lane, /*delivered=*/true, filtered);
   finish_given_up(lane);
   return true;
 }
@@ -286,10 +289,11 @@ LedgerInput Delivery::books() const {
   for (const auto& lane : lanes_) {
     const std::string name(lane->exporter->name());
     const auto it = state_.exporters.find(name);
-    ExporterTally tally{name, 0, 0, 0};
+    ExporterTally tally{name};
     if (it != state_.exporters.end()) {
       tally.delivered = it->second.delivered;
       tally.given_up = it->second.given_up;
+      tally.filtered = it->second.filtered;
     }
     for (const Entry& e : lane->queue) tally.queued += e.points;
     input.exporters.push_back(tally);

@@ -116,7 +116,7 @@ class Delivery {
 
   void run(Lane& lane);
   bool attempt(Lane& lane, Lock& lock);
-  void finish_front(Lane& lane, bool delivered);
+  void finish_front(Lane& lane, bool delivered, uint64_t filtered = 0);
   void finish_given_up(Lane& lane);
   void enforce_bounds(Lane& lane);
   void write_off_unreachable();

@@ -99,7 +99,12 @@ std::string print_plan(const Plan& p) {
   for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
   text += "\nnamespace exclusions";
   for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));
-  return text + "\n" + mapper(p);
+  text += "\n";
+  text += mapper(p);
+  if (d.filter.count == 0) return text;
+  text += d.filter.prefix != 0 ? "filtered prefixes" : "filtered names";
+  for (size_t i = 0; i < d.filter.count; ++i) text += cat(" ", p.str(d.filter.entries[i]));
+  return text + "\n";
 }
 
 }  // namespace penstock

@@ -174,7 +174,8 @@ Json points(const Books& books, const LedgerInput& input, Audit& audit) {
     exporters.push_back({{"name", e.name},
                          {"delivered", e.delivered},
                          {"queued", e.queued},
-                         {"given_up", e.given_up}});
+                         {"given_up", e.given_up},
+                         {"filtered", e.filtered}});
   }
   return {{"sealed", sealed},
           {"held", held},

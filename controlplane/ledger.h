@@ -17,6 +17,7 @@ struct ExporterTally {
   uint64_t delivered = 0;  // points
   uint64_t queued = 0;
   uint64_t given_up = 0;
+  uint64_t filtered = 0;  // series of histograms; outside the identity, which counts rows
 };
 
 struct LedgerInput {

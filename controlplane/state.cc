@@ -93,7 +93,8 @@ json encode_exporters(const std::map<std::string, ExporterProgress>& exporters) 
   for (const auto& [name, e] : exporters) {
     all[name] = {{"instance", e.instance},   {"sequence", e.sequence},
                  {"delivered", e.delivered}, {"instance_points", e.instance_points},
-                 {"given_up", e.given_up},   {"cursor", e.cursor}};
+                 {"given_up", e.given_up},   {"filtered", e.filtered},
+                 {"cursor", e.cursor}};
   }
   return all;
 }
@@ -107,6 +108,7 @@ std::map<std::string, ExporterProgress> decode_exporters(const json& j) {
     e.instance_points = value.at("instance_points");
     e.delivered = value.at("delivered");
     e.given_up = value.at("given_up");
+    e.filtered = value.at("filtered");
     e.cursor = value.at("cursor");
     all.emplace(name, std::move(e));
   }

@@ -33,6 +33,7 @@ struct ExporterProgress {
   uint64_t delivered = 0;  // points
   uint64_t given_up = 0;   // points
   std::string cursor;      // Exporter::cursor
+  uint64_t filtered = 0;   // series of delivered points that the name filter left out
 };
 
 // What is left of data planes that ended: their counters, made to agree with each other and with

@@ -159,6 +159,9 @@ void exporters(Text& text, const LedgerInput& books, const std::vector<ExporterS
     text.sample({{"exporter", e.name}, {"result", "delivered"}}, e.delivered);
     text.sample({{"exporter", e.name}, {"result", "given_up"}}, e.given_up);
   }
+  text.family("penstock_exporter_filtered_series_total", "counter",
+              "Series of histograms that the name filter left out.");
+  for (const ExporterTally& e : books.exporters) text.sample({{"exporter", e.name}}, e.filtered);
   text.family("penstock_exporter_queued_points", "gauge", "Points waiting for an exporter.");
   for (const ExporterTally& e : books.exporters) text.sample({{"exporter", e.name}}, e.queued);
   text.family("penstock_exporter_retries_total", "counter", "Deliveries that failed.");

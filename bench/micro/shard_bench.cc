@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/micro/corpus.h"
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/core/sealer.h"
@@ -14,49 +15,17 @@ namespace penstock {
 namespace {
 
 struct Traffic {
-  std::vector<std::string> texts;
-  std::vector<Packet> packets;
-  size_t lines = 0;
-
-  void finish(size_t lines_per_packet) {
-    lines = lines_per_packet;
-    for (std::string& text : texts) {
-      const auto size = static_cast<uint16_t>(text.size());
-      text.resize(text.size() + kPacketPadding);
+  explicit Traffic(const Corpus::Shape& shape) : corpus(shape) {
+    for (const std::string& text : corpus.packets) {
       Packet p{};
       p.data = reinterpret_cast<const uint8_t*>(text.data());
-      p.len = size;
+      p.len = static_cast<uint16_t>(text.size() - simd::kPadding);
       packets.push_back(p);
     }
   }
+  const Corpus corpus;
+  std::vector<Packet> packets;
 };
-
-std::string line(size_t context, const std::string& value, const char* type, int tags) {
-  std::string s = "service.requests." + std::to_string(context % 1000) + ":" + value + "|" + type;
-  if (tags == 0) return s;
-  s += "|#env:production,service:checkout,region:eu-west-1,host_group:" +
-       std::to_string(context / 1000) + ",endpoint:/v1/orders/create";
-  return s;
-}
-
-// `contexts` contexts in a scrambled order, `per_packet` lines a packet; types as in the profile
-// "typical" (half counters, then gauges, histograms, distributions, sets) where `mixed`.
-Traffic make_traffic(size_t contexts, size_t per_packet, int tags, bool mixed) {
-  static constexpr const char* kTypes[] = {"c", "c", "c", "c", "c", "g", "g", "h", "d", "s"};
-  Traffic t;
-  const size_t total = contexts * 3;
-  for (size_t i = 0; i < total;) {
-    std::string text;
-    for (size_t k = 0; k < per_packet && i < total; ++k, ++i) {
-      const size_t c = i * 7919 % contexts;
-      text += line(c, std::to_string(i % 500), mixed ? kTypes[c % 10] : "c", tags);
-      text += '\n';
-    }
-    t.texts.push_back(std::move(text));
-  }
-  t.finish(per_packet);
-  return t;
-}
 
 std::unique_ptr<Plan> bench_plan() {
   auto plan = make_plan();
@@ -100,19 +69,27 @@ void run(benchmark::State& state, const Traffic& traffic) {
       benchmark::Counter(done / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-void small_untagged(benchmark::State& state) {
-  run(state, make_traffic(static_cast<size_t>(state.range(0)), 1, 0, false));
+// One line a packet.
+void small(benchmark::State& state) {
+  run(state, Traffic({.tagged = false, .mixed = false, .distinct = 1000, .packet_bytes = 1}));
+}
+void untagged(benchmark::State& state) {
+  const auto distinct = static_cast<size_t>(state.range(0));
+  run(state, Traffic({.tagged = false, .mixed = false, .distinct = distinct}));
 }
 void tagged(benchmark::State& state) {
-  run(state, make_traffic(static_cast<size_t>(state.range(0)), 12, 5, false));
+  const auto distinct = static_cast<size_t>(state.range(0));
+  run(state, Traffic({.tagged = true, .mixed = false, .distinct = distinct}));
 }
 void tagged_mixed(benchmark::State& state) {
-  run(state, make_traffic(static_cast<size_t>(state.range(0)), 12, 5, true));
+  const auto distinct = static_cast<size_t>(state.range(0));
+  run(state, Traffic({.tagged = true, .mixed = true, .distinct = distinct}));
 }
 
 // The keeper's work for one interval in which every context was active.
 void seal(benchmark::State& state) {
-  const Traffic traffic = make_traffic(static_cast<size_t>(state.range(0)), 12, 5, true);
+  const auto distinct = static_cast<size_t>(state.range(0));
+  const Traffic traffic({.tagged = true, .mixed = true, .distinct = distinct});
   const auto plan = bench_plan();
   std::vector<std::unique_ptr<ShardStats>> stats;
   std::vector<std::unique_ptr<Shard>> shards;
@@ -149,9 +126,10 @@ void seal(benchmark::State& state) {
   state.counters["MB"] = static_cast<double>(bytes) / 1e6;
 }
 
-BENCHMARK(small_untagged)->Arg(1000);
+BENCHMARK(small);
+BENCHMARK(untagged)->Arg(1000)->Arg(10'000);
 BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
-BENCHMARK(tagged_mixed)->Arg(10'000);
+BENCHMARK(tagged_mixed)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(seal)
     ->Args({10'000, 1})
     ->Args({250'000, 1})

@@ -45,6 +45,10 @@ class Exporter {
   // Points left out although their Segment was delivered, because the format cannot hold them or a
   // limit of the exporter was hit (each exporter says which). Any thread.
   [[nodiscard]] virtual uint64_t dropped_points() const { return 0; }
+
+  // Series of histograms that the name filter (spec 7.6, second stage) left out of the Segments
+  // delivered by this process. The exporter's thread.
+  [[nodiscard]] virtual uint64_t filtered_points() const { return 0; }
 };
 
 }  // namespace penstock

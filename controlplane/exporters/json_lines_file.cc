@@ -178,9 +178,10 @@ absl::Status JsonLinesFile::deliver(const segment::Reader& segment) {
     return absl::OkStatus();
   };
   Chunked chunks(append);
+  uint64_t filtered = 0;
   absl::Status status = mid_line_ ? append("\n") : absl::OkStatus();
   if (status.ok()) {
-    for_each_point(segment, histograms_, chunks);
+    filtered = for_each_point(segment, histograms_, chunks);
     status = chunks.finish();
   }
   if (status.ok() && fdatasync(fd_.get()) != 0) status = failed(errno, "fdatasync");
@@ -191,6 +192,7 @@ absl::Status JsonLinesFile::deliver(const segment::Reader& segment) {
   }
   cursor_.offset = end;
   mid_line_ = false;
+  filtered_ += filtered;
   dropped_.fetch_add(chunks.not_finite(), std::memory_order_relaxed);
   return absl::OkStatus();
 }

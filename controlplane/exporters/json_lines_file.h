@@ -34,6 +34,7 @@ class JsonLinesFile : public Exporter {
   [[nodiscard]] uint64_t dropped_points() const override {
     return dropped_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] uint64_t filtered_points() const override { return filtered_; }
 
  private:
   struct Cursor {
@@ -55,6 +56,7 @@ class JsonLinesFile : public Exporter {
   std::optional<Cursor> restored_;  // until the file is open
   bool mid_line_ = false;           // the file's last line lacks its end
   std::atomic<uint64_t> dropped_ = 0;
+  uint64_t filtered_ = 0;
 };
 
 }  // namespace penstock

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <utility>
 
 #include "dataplane/base/strings.h"
 
@@ -27,6 +29,10 @@ constexpr std::array<AggregateName, 6> kAggregates = {{{".max", Aggregate::kMax}
                                                        {".avg", Aggregate::kAvg},
                                                        {".count", Aggregate::kCount},
                                                        {".sum", Aggregate::kSum}}};
+
+std::string_view suffix_of(Aggregate aggregate) {
+  return kAggregates[static_cast<size_t>(aggregate)].suffix;
+}
 
 uint64_t total_weight(std::span<const WeightedValue> values, std::span<const Bin> bins) {
   uint64_t total = 0;
@@ -75,10 +81,12 @@ class Points : public segment::Reader::Visitor {
     // Samples of weight 0 (spec 8.7) leave a count of 0 and values.
     if (s.count == 0 && values.empty() && bins.empty()) return;
     for (const Aggregate aggregate : histograms_.aggregates) {
-      emit(c, kAggregates[static_cast<size_t>(aggregate)].suffix, aggregate == Aggregate::kCount,
-           value_of(aggregate, s, values, bins));
+      const std::string_view suffix = suffix_of(aggregate);
+      if (left_out(c.name, suffix)) continue;
+      emit(c, suffix, aggregate == Aggregate::kCount, value_of(aggregate, s, values, bins));
     }
     for (const HistogramConfig::Percentile& p : histograms_.percentiles) {
+      if (left_out(c.name, p.suffix)) continue;
       if (const auto value = percentile(s, values, bins, p.percent)) {
         emit(c, p.suffix, false, *value);
       }
@@ -104,7 +112,17 @@ class Points : public segment::Reader::Visitor {
   void event(const segment::Event& e) override { sink_.event(e); }
   void service_check(const segment::ServiceCheck& c) override { sink_.service_check(c); }
 
+  [[nodiscard]] uint64_t filtered() const { return filtered_; }
+
  private:
+  bool left_out(std::string_view name, std::string_view suffix) {
+    if (histograms_.filter.empty()) return false;
+    series_name_.assign(name).append(suffix);
+    if (histograms_.filter.find(series_name_) == nullptr) return false;
+    ++filtered_;
+    return true;
+  }
+
   [[nodiscard]] double value_of(Aggregate aggregate, const Summary& s,
                                 std::span<const WeightedValue> values,
                                 std::span<const Bin> bins) const {
@@ -139,9 +157,23 @@ class Points : public segment::Reader::Visitor {
   const segment::Meta& meta_;
   const HistogramConfig& histograms_;
   PointSink& sink_;
+  std::string series_name_;
+  uint64_t filtered_ = 0;
 };
 
 }  // namespace
+
+void HistogramConfig::leave_out(std::span<const std::string> entries, bool prefix) {
+  const auto of_series = [this](const std::string& entry) {
+    return std::ranges::any_of(aggregates,
+                               [&](Aggregate a) { return entry.ends_with(suffix_of(a)); }) ||
+           std::ranges::any_of(percentiles,
+                               [&](const Percentile& p) { return entry.ends_with(p.suffix); });
+  };
+  std::vector<std::string> ours;
+  std::ranges::copy_if(entries, std::back_inserter(ours), of_series);
+  filter = {std::move(ours), prefix};
+}
 
 HistogramConfig HistogramConfig::parse(std::span<const std::string> aggregates,
                                        std::span<const std::string> percentiles,
@@ -179,10 +211,11 @@ std::optional<double> percentile(const Summary& summary, std::span<const Weighte
   return value_above(summary, values, bins, static_cast<uint64_t>(rank));
 }
 
-void for_each_point(const segment::Reader& segment, const HistogramConfig& histograms,
-                    PointSink& sink) {
+uint64_t for_each_point(const segment::Reader& segment, const HistogramConfig& histograms,
+                        PointSink& sink) {
   Points points(segment.meta(), histograms, sink);
   segment.visit(points);
+  return points.filtered();
 }
 
 }  // namespace penstock

@@ -10,6 +10,7 @@
 
 #include "dataplane/api/segment.h"
 #include "dataplane/api/sketch.h"
+#include "parsers/dogstatsd/name_filter.h"
 
 namespace penstock {
 
@@ -26,12 +27,18 @@ struct HistogramConfig {
 
   std::vector<Aggregate> aggregates;    // in the order of the series
   std::vector<Percentile> percentiles;  // ascending
+  dogstatsd::NameFilter filter;         // of the names of these series
 
   // From `histogram_aggregates` and `histogram_percentiles` (spec 8.5). What is no aggregate or no
   // number from 0 to 1 is left out and goes to `ignored`, as the Agent does it.
   static HistogramConfig parse(std::span<const std::string> aggregates,
                                std::span<const std::string> percentiles,
                                std::vector<std::string>& ignored);
+
+  // Leaves out the series that a name filter means to (spec 7.6, second stage): of its entries,
+  // those that end in the suffix of one of our series count, and are compared with the names of
+  // series.
+  void leave_out(std::span<const std::string> entries, bool prefix);
 };
 
 // One point of one series. All views are valid during the call that brings it.
@@ -61,9 +68,9 @@ struct PointSink {
 };
 
 // Brings every point of the Segment to `sink`, in the order of its rows. A row without samples (an
-// empty set, histogram or sketch) gives none.
-void for_each_point(const segment::Reader& segment, const HistogramConfig& histograms,
-                    PointSink& sink);
+// empty set, histogram or sketch) gives none. Returns how many the filter left out.
+uint64_t for_each_point(const segment::Reader& segment, const HistogramConfig& histograms,
+                        PointSink& sink);
 
 // The value of the first sample, by ascending value, whose cumulative weight exceeds
 // (percent * weight of all - 1) / 100 in integers (spec 8.5). Bins stand for their values, within

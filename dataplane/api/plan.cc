@@ -37,7 +37,7 @@ bool counts_fit(const Plan& p) {
          p.shard_count <= kPlanShardsMax && p.listener_count <= kPlanListenersMax &&
          p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
          p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
-         p.text_size <= kPlanTextBytes;
+         p.dogstatsd.filter.count <= kPlanFiltersMax && p.text_size <= kPlanTextBytes;
 }
 
 bool references_fit(const Plan& p, const MapperPlan& m) {
@@ -57,6 +57,8 @@ bool references_fit(const Plan& p) {
   for (size_t i = 0; i < p.dogstatsd.tag_count; ++i) ok = ok && inside(p, p.dogstatsd.tags[i]);
   for (size_t i = 0; i < p.dogstatsd.exclusion_count; ++i)
     ok = ok && inside(p, p.dogstatsd.exclusions[i]);
+  for (size_t i = 0; i < p.dogstatsd.filter.count; ++i)
+    ok = ok && inside(p, p.dogstatsd.filter.entries[i]);
   for (size_t i = 0; i < p.port_count; ++i) {
     const PortPlan& port = p.ports[i];
     ok = ok && inside(p, port.name) && inside(p, port.device) && inside(p, port.interface) &&

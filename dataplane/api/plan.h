@@ -35,6 +35,7 @@ inline constexpr size_t kPlanMappingsMax = 512;      // over all profiles
 inline constexpr size_t kPlanMappingTagsMax = 2048;  // over all mappings
 // `$1` and the like in the name and the tags of one mapping: each may stand for a whole name.
 inline constexpr size_t kPlanMappingReferencesMax = 16;
+inline constexpr size_t kPlanFiltersMax = 4096;
 inline constexpr size_t kPlanTextBytes = size_t{1} << 20;
 
 // A string in Plan::text.
@@ -131,6 +132,13 @@ struct MapperPlan {
   std::array<MappingTagPlan, kPlanMappingTagsMax> tags;
 };
 
+// Names that are left out: metric_filterlist or statsd_metric_blocklist (spec 7.6).
+struct NameFilterPlan {
+  uint32_t count;
+  uint32_t prefix;  // 1: an entry stands for all names that begin with it
+  std::array<TextRef, kPlanFiltersMax> entries;
+};
+
 struct DogstatsdPlan {
   TextRef default_host;
   TextRef metric_namespace;  // with its trailing dot, or empty
@@ -145,6 +153,7 @@ struct DogstatsdPlan {
   uint8_t timestamps;         // dogstatsd_no_aggregation_pipeline
   uint8_t client_origin;      // dogstatsd_origin_detection_client
   MapperPlan mapper;
+  NameFilterPlan filter;
 };
 
 struct Plan {

@@ -65,10 +65,6 @@ void normalize(std::vector<segment::WeightedValue>& values) {
   values.resize(n);
 }
 
-void add(segment::Summary& s, double value, uint64_t weight, double scaled) {
-  merge(s, {weight, value * scaled, value, value, value});
-}
-
 void merge(segment::Summary& into, const segment::Summary& from) {
   if (from.count == 0) return;
   if (into.count == 0) {

@@ -32,10 +32,6 @@ size_t normalize(std::span<segment::Bin> bins);
 // Sorts exact values and makes equal ones one, which changes no percentile. Of any value, NaN too.
 void normalize(std::vector<segment::WeightedValue>& values);
 
-// Adds `weight` samples of value `value`, `scaled` times (1/rate, not truncated), to a summary; its
-// `avg` follows the Agent's recurrence.
-void add(segment::Summary& summary, double value, uint64_t weight, double scaled);
-
 // Adds one summary to another (spec 8.6).
 void merge(segment::Summary& into, const segment::Summary& from);
 

@@ -31,63 +31,87 @@ bool ShardState::take_known(const Line& line) {
   }
   size_t count = 1;
   if (target.kind != static_cast<uint8_t>(Kind::kSet)) {
-    const Reason reason = kernel.parse_values(line.text.value(), scratch.span(), count);
+    const Reason reason = kernel.parse_values(line.text->value(), scratch.span(), count);
     if (reason != Reason::kOk) [[unlikely]] {
       reject(reason);
       return true;
     }
   }
-  Slot* slot = touch(target);
-  if (slot == nullptr) [[unlikely]]
-    return false;
+  if (target.filtered != 0) [[unlikely]] {
+    leave_out(count);
+  } else {
+    Slot* slot = touch(target);
+    if (slot == nullptr) [[unlikely]]
+      return false;
+    accumulate(target, *slot, line, {scratch.data(), count});
+  }
   ++burst.lines_ok;
   ++burst.metrics;
-  accumulate(target, *slot, line.text.value(), {scratch.data(), count});
   return true;
 }
 
 void ShardState::take_new(const Line& line) {
   ++burst.memo_misses;
   Metric metric;
-  const Reason reason = kernel.parse_metric(line.text, options, scratch.span(), metric);
+  const Reason reason = kernel.parse_metric(*line.text, options, scratch.span(), metric);
   if (reason != Reason::kOk) return reject(reason);
   ++burst.lines_ok;
   ++burst.metrics;
   if (metric.timestamp != 0) return carry_timestamped(line, metric);
   const LineTarget target = learn(line, metric);
-  accumulate(target, *touch(target), line.text.value(), {scratch.data(), metric.values});
+  if (target.filtered != 0) return leave_out(metric.values);
+  accumulate(target, *touch(target), line, {scratch.data(), metric.values});
 }
 
-// Finds or makes the line's context and remembers the line. What it remembers of an overflow
-// context is good for as long as no context has been freed: then there may be room.
+// A metric whose name is filtered (spec 7.6): it parsed, and that is all.
+void ShardState::leave_out(size_t samples) {
+  burst.samples += samples;
+  burst.filtered += samples;
+}
+
+// Finds or makes the line's context, unless it is filtered, and remembers the line. What it
+// remembers of an overflow context is good for as long as no context has been freed: then there may
+// be room.
 LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   const Kind kind = kind_of(metric.type);
-  enricher.metric(line.text.name(), metric.tags, metric.has_tags, metric.origin);
+  LineTarget target{};
+  target.kind = static_cast<uint8_t>(kind);
+  const Enriched& enriched =
+      enricher.metric(line.text->name(), metric.tags, metric.has_tags, metric.origin);
+  if (enriched.filtered != nullptr) {
+    target.filtered = 1;
+    target.id = ContextTable::kOverflowContexts;  // any but theirs
+    remember(line, target);
+    return target;
+  }
   const auto found = contexts.find_or_create(enricher.key(), kind, sealed_epoch + 1);
   burst.contexts_created += found.created ? 1 : 0;
   burst.type_clashes += found.clash ? 1 : 0;
 
-  LineTarget target{};
   target.id = found.id;
-  target.kind = static_cast<uint8_t>(kind);
   const SampleRate rate = sample_rate(kind, metric.rate);
   target.inverse_rate = rate.inverse;
   target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
   target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
-  const std::string_view name = line.text.name();
-  const std::string_view suffix = line.text.suffix();
+  remember(line, target);
+  if (overflow) target.incarnation = kOverflowIncarnation;
+  return target;
+}
+
+void ShardState::remember(const Line& line, const LineTarget& target) {
+  const std::string_view name = line.text->name();
+  const std::string_view suffix = line.text->suffix();
   if (LineMemo::Entry* known = memo.find(line.hash, line.origin, name, suffix)) {
     known->target = target;
   } else {
     burst.memo_evicted += memo.insert(line.hash, line.origin, name, suffix, target);
   }
-  if (overflow) target.incarnation = kOverflowIncarnation;
-  return target;
 }
 
 // Spec 8.8; the sample rate is ignored.
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
+  if (enricher.filters(line.text->name())) return leave_out(metric.values);
   burst.samples += metric.values;
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
@@ -96,7 +120,7 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const std::string_view text = line.text.text();
+  const std::string_view text = line.text->text();
   const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
                                    dogstatsd::Class::kMetric};
   if (!open().carry.add(record, text)) {
@@ -115,7 +139,7 @@ Slot* ShardState::touch(const LineTarget& target) {
     if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
     slot.tag = target.incarnation;
     if (target.kind == static_cast<uint8_t>(Kind::kGauge))
-      slot.value = std::numeric_limits<double>::quiet_NaN();
+      slot.gauge.value = std::numeric_limits<double>::quiet_NaN();
     generation.touched[generation.touched_count++] = target.id;
   }
   slot.seen_ms = now_offset;
@@ -123,27 +147,28 @@ Slot* ShardState::touch(const LineTarget& target) {
 }
 
 // NaN and infinite values are left out (spec 8.3).
-void ShardState::accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& line,
                             std::span<const double> values) {
   size_t finite = 0;
   switch (static_cast<Kind>(target.kind)) {
     case Kind::kCounter:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value += v * target.inverse_rate;
+        slot.sum.add(v * target.inverse_rate);
         ++finite;
       }
       break;
     case Kind::kGauge:
       for (const double v : values) {
         if (!std::isfinite(v)) continue;
-        slot.value = v;
+        slot.gauge = {v, now_offset, line.arrival};
         ++finite;
       }
       break;
     case Kind::kSet:
       finite = 1;
-      if (!open().sets.add(target.id, SetMembers::hash_of(value))) ++burst.set_members_unkept;
+      if (!open().sets.add(target.id, SetMembers::hash_of(line.text->value())))
+        ++burst.set_members_unkept;
       break;
     case Kind::kHistogram:
     case Kind::kDistribution:

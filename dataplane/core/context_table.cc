@@ -91,7 +91,7 @@ uint32_t ContextTable::create(std::string_view key, segment::Kind kind, uint32_t
   if (!arena_.allocate(key, place)) return kFree;
   const uint32_t id = take_id();
   Context& c = contexts_[id];
-  c.last_seen_ms = 0;
+  c.last_seen_ms = kNever;
   c.key_offset = place.offset;
   c.key_size = static_cast<uint32_t>(key.size());
   c.hash = hash;

@@ -47,7 +47,7 @@ class ContextTable {
   static constexpr uint32_t kOverflowContexts = segment::kKinds;
 
   struct Context {
-    int64_t last_seen_ms;  // of the last drained generation; 0: never
+    int64_t last_seen_ms;  // of the last drained generation; kNever
     uint64_t key_offset;
     uint32_t key_size;
     uint32_t hash;
@@ -57,6 +57,7 @@ class ContextTable {
     uint8_t size_class;
   };
   static constexpr uint32_t kFree = UINT32_MAX;
+  static constexpr int64_t kNever = INT64_MIN;
 
   ContextTable(uint32_t contexts, uint64_t key_bytes, uint64_t seed, std::string_view host);
 

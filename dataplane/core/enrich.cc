@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/core/context_key.h"
 
@@ -14,6 +15,13 @@ constexpr std::string_view kEntityId = "dd.internal.entity_id:";
 constexpr std::string_view kCardinality = "dd.internal.card:";
 constexpr std::string_view kJmxCheck = "dd.internal.jmx_check_name:";
 constexpr std::string_view kContainerTag = "container_id:";
+
+dogstatsd::NameFilter filter_of(const Plan& plan) {
+  const NameFilterPlan& filter = plan.dogstatsd.filter;
+  std::vector<std::string> entries;
+  for (uint32_t i = 0; i < filter.count; ++i) entries.emplace_back(plan.str(filter.entries[i]));
+  return {std::move(entries), filter.prefix != 0};
+}
 
 bool is_high(std::string_view cardinality) {
   constexpr std::string_view kHigh = "high";
@@ -28,6 +36,7 @@ Enricher::Enricher(const Plan& plan)
       default_host_(plan.str(config_.default_host)),
       namespace_(plan.str(config_.metric_namespace)),
       mapper_(plan),
+      filter_(filter_of(plan)),
       tags_(kLineMax + mapper_.tags_max() + config_.tag_count + 1),
       name_bytes_(std::max(kLineMax, mapper_.bytes_max()) + namespace_.size()),
       container_tag_(kLineMax + kContainerTag.size()),
@@ -45,9 +54,16 @@ const Enriched& Enricher::metric(std::string_view name, std::string_view tags, b
   const Mapper::Mapped* mapped = mapper_.map(name);
   out_.mapped = mapped == nullptr ? name : mapped->name;
   out_.name = prefixed(out_.mapped);
+  out_.filtered = filter_.find(out_.name);
   take_tags(tags, has_tags, mapped == nullptr ? std::span<const std::string_view>() : mapped->tags,
             origin);
   return out_;
+}
+
+bool Enricher::filters(std::string_view name) {
+  if (filter_.empty()) return false;
+  const Mapper::Mapped* mapped = mapper_.map(name);
+  return filter_.find(prefixed(mapped == nullptr ? name : mapped->name)) != nullptr;
 }
 
 const Enriched& Enricher::event(std::string_view host, std::string_view tags, bool has_tags,

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "dataplane/core/lazy_array.h"
 #include "dataplane/core/mapper.h"
 #include "parsers/dogstatsd/message.h"
+#include "parsers/dogstatsd/name_filter.h"
 
 namespace penstock {
 
@@ -23,12 +25,14 @@ struct Enriched {
   uint64_t inode = 0;  // of the client's cgroup; 0: none
   std::string_view cardinality;
   std::span<const std::string_view> tags;  // sorted, unique
+  // Of a metric: the entry of the name filter that leaves it out (7.6); null: none does.
+  const std::string* filtered = nullptr;
 };
 
 // Turns what a client sent into what identifies it: mapper (7.1), special tags (7.2),
 // dogstatsd_tags (7.3), namespace (7.4), container identity as far as it needs no source of
-// container tags (ruling 8), default host. Sized at construction for the longest packet; no
-// allocation later. One thread.
+// container tags (ruling 8), name filter (7.6), default host. Sized at construction for the longest
+// packet; no allocation later. One thread.
 class Enricher {
  public:
   // `plan` outlives the enricher.
@@ -36,6 +40,8 @@ class Enricher {
 
   const Enriched& metric(std::string_view name, std::string_view tags, bool has_tags,
                          const dogstatsd::Origin& origin);
+  // Whether a metric of this name is filtered, for callers that need nothing else of it.
+  bool filters(std::string_view name);
   // Events and checks: no namespace; a non-empty `host` (their `h:`) beats a `host:` tag.
   const Enriched& event(std::string_view host, std::string_view tags, bool has_tags,
                         const dogstatsd::Origin& origin);
@@ -56,6 +62,7 @@ class Enricher {
   const std::string_view default_host_;
   const std::string_view namespace_;
   Mapper mapper_;
+  const dogstatsd::NameFilter filter_;
   std::vector<std::string_view> extra_tags_;
   std::vector<std::string_view> exclusions_;
 

@@ -7,6 +7,7 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/api/segment.h"
 #include "dataplane/core/carry.h"
+#include "dataplane/core/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 #include "dataplane/core/sample_store.h"
 #include "dataplane/core/set_members.h"
@@ -15,18 +16,27 @@ namespace penstock {
 
 // What a context gathered in one generation; all zero: nothing.
 struct Slot {
+  // When a gauge's value came, to find the newest of several shards.
+  struct Gauge {
+    double value;      // the last finite one; NaN while there is none
+    int32_t at_ms;     // from Generation::base_ms
+    uint32_t arrival;  // Packet::arrival
+  };
   union {
-    double value;      // counter: sum. Gauge: the last value, NaN while there is none
+    ExactSum sum;  // counter
+    Gauge gauge;
     uint64_t samples;  // histogram, distribution: index in Generation::samples + 1; 0: none
   };
   uint32_t tag;     // incarnation of the context that touched it; 0: untouched
   int32_t seen_ms;  // of the last sample, from Generation::base_ms
 };
-static_assert(sizeof(Slot) == 16);
+static_assert(sizeof(Slot) == 24);
 
 // One of a shard's two sets of accumulators: dense arrays by context id, each with a list of what
 // was touched, so that sealing and cleaning cost what was active.
 struct Generation {
+  static constexpr int64_t kNoBase = INT64_MIN;  // nothing came yet
+
   explicit Generation(const LimitsPlan& limits, uint32_t contexts)
       : slots(contexts),
         touched(contexts),
@@ -48,7 +58,7 @@ struct Generation {
   uint32_t touched_count = 0;
   uint32_t samples_count = 0;
   uint32_t contexts_high = 0;  // ContextTable::high() when it was sealed
-  int64_t base_ms = 0;         // Unix; when it was opened, 0: not known yet
+  int64_t base_ms = kNoBase;   // Unix; when it was opened
   uint64_t sample_count = 0;   // aggregated + overflow + timestamped
 };
 

@@ -1,10 +1,6 @@
 #include "dataplane/core/line_memo.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-
-#include "dataplane/core/hash.h"
 
 namespace penstock {
 namespace {
@@ -21,32 +17,8 @@ LineMemo::LineMemo(uint64_t bytes, uint64_t seed)
       log_(std::max<uint64_t>(bytes - std::min(bytes, buckets_.size() * sizeof(Bucket)), 4096) /
            kUnit * kUnit) {}
 
-uint64_t LineMemo::hash(uint32_t origin, std::string_view name, std::string_view suffix) const {
-  return hash_bytes(suffix, hash_bytes(name, seed_ + origin));
-}
-
-LineMemo::Entry* LineMemo::entry_at(uint32_t unit) {
-  return reinterpret_cast<Entry*>(log_.data() + (size_t{unit} - 1) * kUnit);
-}
-
 size_t LineMemo::entry_bytes(size_t key_bytes) {
   return (sizeof(Entry) + key_bytes + kUnit - 1) / kUnit * kUnit;
-}
-
-LineMemo::Entry* LineMemo::candidate(uint64_t hash) {
-  const Bucket& bucket = buckets_[bucket_of(hash)];
-  const uint32_t tag = tag_of(hash);
-  for (uint32_t i = 0; i < kSlots; ++i) {
-    if (bucket.tags[i] == tag && bucket.units[i] != 0) return entry_at(bucket.units[i]);
-  }
-  return nullptr;
-}
-
-bool LineMemo::matches(const Entry& e, uint32_t origin, std::string_view name,
-                       std::string_view suffix) {
-  return e.name_size == name.size() && e.suffix_size == suffix.size() && e.origin == origin &&
-         std::memcmp(e.key(), name.data(), name.size()) == 0 &&
-         std::memcmp(e.key() + name.size(), suffix.data(), suffix.size()) == 0;
 }
 
 LineMemo::Entry* LineMemo::find(uint64_t hash, uint32_t origin, std::string_view name,

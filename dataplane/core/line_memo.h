@@ -1,9 +1,12 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
+#include "dataplane/core/hash.h"
 #include "dataplane/core/lazy_array.h"
 
 namespace penstock {
@@ -15,6 +18,7 @@ struct LineTarget {
   double inverse_rate;   // 1 / rate; 1 where the rate is bad or absent
   uint8_t kind;          // segment::Kind
   uint8_t bad_rate;      // 1: the rate as sent was bad
+  uint8_t filtered;      // 1: its samples are left out (spec 7.6); there is no context
 };
 
 // The line memo: (origin, name, suffix) as the client sent them -> LineTarget, compared in full on
@@ -36,15 +40,30 @@ class LineMemo {
   // `bytes` are shared by log and index, 7 to 1 or so.
   LineMemo(uint64_t bytes, uint64_t seed);
 
+  // Of two hashes that do not wait for each other.
   [[nodiscard]] uint64_t hash(uint32_t origin, std::string_view name,
-                              std::string_view suffix) const;
+                              std::string_view suffix) const {
+    return hash_bytes(name, seed_ + origin) ^ std::rotl(hash_bytes(suffix, ~seed_), 32);
+  }
 
   void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
 
   // The first entry whose tag fits, unseen so far, or null.
-  [[nodiscard]] Entry* candidate(uint64_t hash);
+  [[nodiscard]] Entry* candidate(uint64_t hash) {
+    const Bucket& bucket = buckets_[bucket_of(hash)];
+    const uint32_t tag = tag_of(hash);
+    for (uint32_t i = 0; i < kSlots; ++i) {
+      if (bucket.tags[i] == tag && bucket.units[i] != 0) return entry_at(bucket.units[i]);
+    }
+    return nullptr;
+  }
+
   [[nodiscard]] static bool matches(const Entry& e, uint32_t origin, std::string_view name,
-                                    std::string_view suffix);
+                                    std::string_view suffix) {
+    return e.name_size == name.size() && e.suffix_size == suffix.size() && e.origin == origin &&
+           std::memcmp(e.key(), name.data(), name.size()) == 0 &&
+           std::memcmp(e.key() + name.size(), suffix.data(), suffix.size()) == 0;
+  }
 
   // The entry of exactly this line, or null.
   [[nodiscard]] Entry* find(uint64_t hash, uint32_t origin, std::string_view name,
@@ -66,7 +85,9 @@ class LineMemo {
 
   [[nodiscard]] size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
   static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-  [[nodiscard]] Entry* entry_at(uint32_t unit);
+  [[nodiscard]] Entry* entry_at(uint32_t unit) {
+    return reinterpret_cast<Entry*>(log_.data() + (size_t{unit} - 1) * kUnit);
+  }
   static size_t entry_bytes(size_t key_bytes);
   uint32_t make_room(size_t bytes);
   bool drop(size_t offset);

@@ -82,7 +82,7 @@ void Merge::collect_zeros(const ShardState& shard, int64_t bucket_start_ms,
   for (uint32_t id = 0; id < generation.contexts_high; ++id) {
     if (generation.slots[id].tag != 0 || shard.contexts.born(id) > epoch) continue;
     const ContextTable::Context& c = shard.contexts.at(id);
-    if (c.kind != Kind::kCounter || c.last_seen_ms == 0) continue;
+    if (c.kind != Kind::kCounter || c.last_seen_ms == ContextTable::kNever) continue;
     if (c.last_seen_ms + counter_expiry_ms > bucket_start_ms) add(shard, id);
   }
 }
@@ -124,23 +124,24 @@ void Merge::write_row(std::span<const Part> parts) {
 }
 
 void Merge::write_counter(const segment::Context& c, std::span<const Part> parts) {
-  double sum = 0;
-  for (const Part& part : parts) sum += part.slot().value;
-  writer_.counter(c, sum);
+  ExactSum sum{};
+  for (const Part& part : parts) sum.add(part.slot().sum);
+  writer_.counter(c, sum.value());
 }
 
 void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
   const Part* newest = nullptr;
   const auto age = [](const Part& p) {
-    return std::tuple(p.shard->held().seen_ms(p.id), p.shard->index);
+    const Slot::Gauge& gauge = p.slot().gauge;
+    return std::tuple(p.shard->held().base_ms + gauge.at_ms, gauge.arrival, p.shard->index);
   };
   for (const Part& part : parts) {
-    if (std::isnan(part.slot().value)) continue;  // only NaN was sent
+    if (std::isnan(part.slot().gauge.value)) continue;  // only NaN was sent
     if (newest == nullptr || age(part) > age(*newest)) newest = &part;
   }
   if (newest == nullptr) return;
-  const auto [time_ms, shard] = age(*newest);
-  writer_.gauge(c, newest->slot().value, time_ms, shard);
+  const auto [time_ms, arrival, shard] = age(*newest);
+  writer_.gauge(c, newest->slot().gauge.value, time_ms, shard);
 }
 
 void Merge::write_set(const segment::Context& c, std::span<const Part> parts) {
@@ -168,18 +169,20 @@ const Samples* Merge::samples_of(const Part& part) {
 void Merge::write_samples(const segment::Context& c, std::span<const Part> parts) {
   values_.clear();
   bins_.clear();
-  segment::Summary summary{};
+  SampleTotals totals{};
   for (const Part& part : parts) {
     const Samples* samples = samples_of(part);
     if (samples == nullptr) continue;
-    sketch::merge(summary, samples->summary);
+    totals.merge(samples->totals);
     part.shard->store.read_values(*samples, values_);
     part.shard->store.read_bins(*samples, bins_);
   }
-  if (summary.count == 0) return;
+  if (totals.count == 0) return;
   const bool histogram = parts[0].kind == Kind::kHistogram;
-  if (histogram) summary.avg = summary.sum / static_cast<double>(summary.count);
-  if (histogram && bins_.empty()) {
+  const segment::Summary summary = histogram ? totals.of_histogram() : totals.of_distribution();
+  // The limit of one shard holds for all of them, so that the result does not depend on their
+  // number.
+  if (histogram && bins_.empty() && values_.size() <= SampleStore::kValuesMax) {
     sketch::normalize(values_);
     return writer_.histogram(c, summary, values_, {});
   }

@@ -26,10 +26,12 @@ struct alignas(32) Packet {
   const uint8_t* data;  // DogStatsD payload; kPacketPadding readable bytes follow its end
   uint64_t
       owner;  // mbuf or provided-buffer id + 1, for the producer's reclaim; 0 = not its last use
-  uint32_t origin;   // origin id of the sender; 0 = none
-  uint32_t flow;     // remixed flow hash
-  uint32_t time_ms;  // coarse receive time, low 32 bits of Unix ms
-  uint16_t len;      // bytes of payload
+  uint32_t origin;  // origin id of the sender; 0 = none
+  uint32_t flow;    // remixed flow hash
+  // Low 32 bits of the receive time in Unix ms, or anything finer that grows with it: among gauge
+  // samples that different shards handled in the same ms, the one with the greatest counts.
+  uint32_t arrival;
+  uint16_t len;  // bytes of payload
   Source source;
   uint8_t flags;
 };

@@ -2,15 +2,50 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 namespace penstock {
+namespace {
+
+// -0 before 0, so that the order of equal values does not show.
+double least(double a, double b) { return b < a || (b == a && std::signbit(b)) ? b : a; }
+double greatest(double a, double b) { return b > a || (b == a && std::signbit(a)) ? b : a; }
+
+}  // namespace
+
+void SampleTotals::add(double value, uint32_t weight, double scaled) {
+  const bool first = count == 0;
+  min = first ? value : least(min, value);
+  max = first ? value : greatest(max, value);
+  count += weight;
+  sum.add(value * scaled);
+  weighted.add(value * weight);
+}
+
+void SampleTotals::merge(const SampleTotals& other) {
+  if (other.count == 0) return;
+  const bool first = count == 0;
+  min = first ? other.min : least(min, other.min);
+  max = first ? other.max : greatest(max, other.max);
+  count += other.count;
+  sum.add(other.sum);
+  weighted.add(other.weighted);
+}
+
+segment::Summary SampleTotals::of_histogram() const {
+  return {count, sum.value(), min, max, sum.value() / static_cast<double>(count)};
+}
+
+segment::Summary SampleTotals::of_distribution() const {
+  return {count, sum.value(), min, max, weighted.value() / static_cast<double>(count)};
+}
 
 SampleStore::SampleStore(uint64_t bytes)
     : blocks_(std::clamp<uint64_t>(bytes / sizeof(Block), 1, UINT32_MAX)),
       scratch_(size_t{kValuesMax} + sketch::kBinsMax) {}
 
 bool SampleStore::add(Samples& s, double value, uint32_t weight, double scaled) {
-  sketch::add(s.summary, value, weight, scaled);
+  s.totals.add(value, weight, scaled);
   const uint16_t limit = s.bins == 0 ? kValuesMax : kFoldMax;
   if (s.values >= limit) fold(s);
   if (append(s, value, weight)) return true;
@@ -101,9 +136,9 @@ void SampleStore::fold(Samples& s) {
     if (i != 0 && at == 0) block = blocks_[block].next;
     scratch_[n++] = {blocks_[block].bins.keys[at], blocks_[block].bins.counts[at]};
   }
-  const segment::Summary summary = s.summary;
+  const SampleTotals totals = s.totals;
   release(s);
-  s.summary = summary;
+  s.totals = totals;
   write_bins(s, {scratch_.data(), sketch::normalize({scratch_.data(), n})});
 }
 

@@ -6,21 +6,40 @@
 
 #include "dataplane/api/segment.h"
 #include "dataplane/api/sketch.h"
+#include "dataplane/core/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 
 namespace penstock {
+
+// The exact part of a histogram or distribution; all zero: no samples. What comes out depends on
+// the samples alone, not on their order or how they were spread over shards.
+struct SampleTotals {
+  uint64_t count;  // sum of the weights
+  double min, max;
+  ExactSum sum;       // of value * 1/rate
+  ExactSum weighted;  // of value * weight
+
+  // Adds `weight` (at least 1) times `value` (finite); `scaled` is the untruncated 1/rate.
+  void add(double value, uint32_t weight, double scaled);
+  void merge(const SampleTotals& other);
+
+  // With samples only. The average of spec 8.5 is of `sum`, that of 8.6, whose running average this
+  // is, of `weighted`.
+  [[nodiscard]] segment::Summary of_histogram() const;
+  [[nodiscard]] segment::Summary of_distribution() const;
+};
 
 // What one histogram or distribution holds in one generation: an exact summary, and its values in
 // a chain of blocks until there are kValuesMax of them; then they become bins, and further values
 // gather to be added to those.
 struct Samples {
-  segment::Summary summary;
+  SampleTotals totals;
   uint32_t values_first, values_last;  // blocks; 0: none
   uint32_t bins_first, bins_last;
   uint16_t values;
   uint16_t bins;
 };
-static_assert(sizeof(Samples) == 64);
+static_assert(sizeof(Samples) == 80);
 
 // The blocks of all Samples of a shard, both generations: one bounded pool. The shard's thread
 // writes; the keeper reads chains of a generation it holds.
@@ -32,7 +51,7 @@ class SampleStore {
 
   explicit SampleStore(uint64_t bytes);
 
-  // Adds `weight` times `value` (finite); `scaled` is the untruncated 1/rate. The summary is always
+  // Adds `weight` times `value` (finite); `scaled` is the untruncated 1/rate. The totals are always
   // exact. False: the pool is used up and the value itself was not kept.
   bool add(Samples& s, double value, uint32_t weight, double scaled);
 

@@ -36,10 +36,11 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
       store(plan.limits.sample_bytes),
       generations{Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts),
                   Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)} {
+  for (size_t i = 0; i < kBatch; ++i) batch[i].text = &texts[i];
 }
 
 void ShardState::process(std::span<const Packet> packets, Now at) {
-  if (open().base_ms == 0) [[unlikely]]
+  if (open().base_ms == Generation::kNoBase) [[unlikely]]
     open().base_ms = at.unix_ms;
   now = at;
   now_offset = open().offset_of(at.unix_ms);
@@ -52,38 +53,50 @@ void ShardState::process(std::span<const Packet> packets, Now at) {
 // Spec section 4.
 void ShardState::split(const Packet& packet) {
   burst.bytes += packet.len;
-  const bool eol_required = (packet.flags & kPacketEolRequired) != 0;
   const char* const data = reinterpret_cast<const char*>(packet.data);
-  size_t at = 0;
-  while (at < packet.len) {
-    const size_t found = kernel.split(data, packet.len, at, split_lines.data(), kBatch);
-    for (size_t i = 0; i < found; ++i) {
-      const dogstatsd::Line& line = split_lines[i];
-      if (!line.terminated) {
-        if (eol_required) [[unlikely]] {
-          ++burst.lines;
-          ++burst.rejected_unterminated;
-          return;
-        }
-        if (line.size == 0) return;
-      }
-      take_line(line, packet.origin);
-    }
+  for (size_t at = 0; at < packet.len;) {
+    dogstatsd::Line* const out = &texts[lines];
+    size_t found = kernel.split(data, packet.len, at, out, kBatch - lines);
+    if (found != 0 && !out[found - 1].terminated) found = without_bad_end(packet, found);
+    take_lines(packet, found);
+    if (lines == kBatch) run_batch();
   }
 }
 
-void ShardState::take_line(const dogstatsd::Line& text, uint32_t origin) {
-  ++burst.lines;
-  if (text.what != Class::kMetric) [[unlikely]]
-    return carry_message(text.what, text.text(), origin);
-  if (text.reason != Reason::kOk) [[unlikely]]
-    return reject(text.reason);
-  Line& line = batch[lines];
-  line.text = text;
-  line.origin = origin;
-  line.hash = memo.hash(origin, text.name(), text.suffix());
-  memo.prefetch(line.hash);
-  if (++lines == kBatch) run_batch();
+// The last line of a packet has no line end: it may have to have one, and it may be empty.
+size_t ShardState::without_bad_end(const Packet& packet, size_t found) {
+  if ((packet.flags & kPacketEolRequired) != 0) {
+    ++burst.lines;
+    ++burst.rejected_unterminated;
+    return found - 1;
+  }
+  return texts[lines + found - 1].size == 0 ? found - 1 : found;
+}
+
+// The `found` lines after the batch's last: metrics join the batch, closing up where another kind
+// of line lies between.
+void ShardState::take_lines(const Packet& packet, size_t found) {
+  burst.lines += found;
+  const size_t end = lines + found;
+  for (size_t i = lines; i < end; ++i) {
+    const dogstatsd::Line& text = texts[i];
+    if (text.what != Class::kMetric || text.reason != Reason::kOk) [[unlikely]] {
+      take_other(text, packet);
+      continue;
+    }
+    if (i != lines) [[unlikely]]
+      texts[lines] = text;
+    Line& line = batch[lines++];
+    line.origin = packet.origin;
+    line.arrival = packet.arrival;
+    line.hash = memo.hash(line.origin, text.name(), text.suffix());
+    memo.prefetch(line.hash);
+  }
+}
+
+void ShardState::take_other(const dogstatsd::Line& line, const Packet& packet) {
+  if (line.what != Class::kMetric) return carry_message(line.what, line.text(), packet.origin);
+  reject(line.reason);
 }
 
 void ShardState::reject(Reason reason) {
@@ -152,7 +165,7 @@ void ShardState::look_up(Line& line) {
 // Copies the target out: a miss earlier in the batch may overwrite the entry.
 void ShardState::confirm(Line& line) {
   if (line.entry == nullptr) return;
-  if (!LineMemo::matches(*line.entry, line.origin, line.text.name(), line.text.suffix())) {
+  if (!LineMemo::matches(*line.entry, line.origin, line.text->name(), line.text->suffix())) {
     line.entry = nullptr;
     return;
   }

@@ -30,9 +30,10 @@ struct ShardBurst {
 struct ShardState {
   // A metric line on its way through a batch.
   struct Line {
-    dogstatsd::Line text;
+    const dogstatsd::Line* text;  // its own in `texts`, for ever
     uint64_t hash;
     uint32_t origin;
+    uint32_t arrival;
     LineMemo::Entry* entry;  // candidate; null: a miss
     LineTarget target;
   };
@@ -53,7 +54,9 @@ struct ShardState {
 
   // shard.cc: packets to lines to targets.
   void split(const Packet& packet);
-  void take_line(const dogstatsd::Line& line, uint32_t origin);
+  [[nodiscard]] size_t without_bad_end(const Packet& packet, size_t found);
+  void take_lines(const Packet& packet, size_t found);
+  void take_other(const dogstatsd::Line& line, const Packet& packet);
   void reject(dogstatsd::Reason reason);
   void carry_message(dogstatsd::Class what, std::string_view line, uint32_t origin);
   void run_batch();
@@ -64,10 +67,12 @@ struct ShardState {
   // accumulate.cc: targets to accumulators.
   bool take_known(const Line& line);
   void take_new(const Line& line);
+  void leave_out(size_t samples);
   LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
+  void remember(const Line& line, const LineTarget& target);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);
-  void accumulate(const LineTarget& target, Slot& slot, std::string_view value,
+  void accumulate(const LineTarget& target, Slot& slot, const Line& line,
                   std::span<const double> values);
   void add_samples(const LineTarget& target, Slot& slot, std::span<const double> values);
 
@@ -94,7 +99,9 @@ struct ShardState {
   size_t lines = 0;        // in `batch`
   int32_t now_offset = 0;  // `now` in the open generation
   ShardBurst burst;
-  std::array<dogstatsd::Line, kBatch> split_lines;  // of one packet, before they join the batch
+  // Apart from what else is known of them, so that the kernel writes them where they are needed: a
+  // copy would wait for its small stores.
+  std::array<dogstatsd::Line, kBatch> texts;
   std::array<Line, kBatch> batch;
   LazyArray<double> scratch;  // the values of one line
   Enricher enricher;

@@ -131,7 +131,7 @@ FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32
             .owner = reinterpret_cast<uint64_t>(&frame),
             .origin = 0,
             .flow = remix(hash),
-            .time_ms = time_ms,
+            .arrival = time_ms,
             .len = d.payload_len,
             .source = Source::kUdp,
             .flags = packet_flags_};

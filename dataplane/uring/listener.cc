@@ -134,7 +134,7 @@ std::optional<Packet> Listener::take(const uint8_t* buffer, size_t bytes) {
                 .owner = 0,
                 .origin = 0,
                 .flow = flow(buffer),
-                .time_ms = 0,
+                .arrival = 0,
                 .len = static_cast<uint16_t>(payload_bytes),
                 .source = kind_ == ListenerKind::kUdp ? Source::kUdp : Source::kUds,
                 .flags = packet_flags_};

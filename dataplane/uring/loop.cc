@@ -213,7 +213,7 @@ void Loop::ended(Listener& l, int result) {
 }
 
 void Loop::dispatch(Packet& packet) {
-  packet.time_ms = time_ms_;
+  packet.arrival = time_ms_;
   Gather& g = outlets_[uint64_t{packet.flow} * outlets_.size() >> 32];
   g.packets[g.count++] = packet;
   if (g.count == kGather) send(g);

@@ -5,8 +5,10 @@
 namespace penstock::dogstatsd {
 namespace {
 
-// A byte count of the header: decimal, optional `+` (spec 6.1, step 3).
-bool parse_length(std::string_view text, int64_t& out) { return parse_int(text, out) && out >= 0; }
+// A byte count of the header: decimal, optional `+` and no `-`, not even of 0 (spec 6.1, step 3).
+bool parse_length(std::string_view text, int64_t& out) {
+  return !text.starts_with('-') && parse_int(text, out);
+}
 
 // `_e{<title bytes>,<text bytes>}`; the last byte is not looked at.
 bool parse_lengths(std::string_view header, int64_t& title, int64_t& text) {

@@ -31,13 +31,13 @@ size_t number_prefix(std::string_view text) {
   return good;
 }
 
-// In an integer that is not one, the first byte that does not belong, or the end if it has no
-// digit; in one that is out of range, the first.
-size_t integer_error(std::string_view text) {
-  const size_t sign = text.starts_with('+') || text.starts_with('-') ? 1 : 0;
-  size_t at = sign;
+// Whether `text` is a decimal integer, maybe with one of `signs` before it; if not, `at` is the
+// first byte that does not belong, or the end if it has no digit.
+bool is_integer(std::string_view text, std::string_view signs, size_t& at) {
+  const size_t sign = !text.empty() && signs.find(text[0]) != std::string_view::npos ? 1 : 0;
+  at = sign;
   while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
-  return at == text.size() && at > sign ? 0 : at;
+  return at == text.size() && at > sign;
 }
 
 size_t find_bad_value(std::string_view value) {
@@ -65,7 +65,8 @@ size_t find_bad_field(std::string_view line, size_t type_pipe, Reason reason) {
     if (reason == Reason::kBadTimestamp && field.starts_with('T')) {
       int64_t timestamp = 0;
       if (!parse_int(field.substr(1), timestamp) || timestamp < 1) {
-        return content + integer_error(field.substr(1));
+        size_t at = 0;
+        return is_integer(field.substr(1), "+-", at) ? content : content + at;
       }
     }
   }
@@ -93,6 +94,14 @@ size_t locate_metric(std::string_view line, Reason reason) {
   }
 }
 
+// Where a length goes wrong; at its start if it is only too large.
+bool is_length(std::string_view text, size_t& at) {
+  int64_t length = 0;
+  if (!is_integer(text, "+", at)) return false;
+  at = 0;
+  return parse_int(text, length);
+}
+
 // Spec 6.1, steps 2 and 3.
 size_t locate_event_header(std::string_view header) {
   constexpr size_t kOpening = 3;  // "_e{"
@@ -101,9 +110,10 @@ size_t locate_event_header(std::string_view header) {
   const size_t comma = lengths.find(',');
   if (comma == std::string_view::npos) return header.size() - 1;
   const std::string_view title = lengths.substr(0, comma), text = lengths.substr(comma + 1);
-  int64_t bytes = 0;
-  if (!parse_int(title, bytes) || bytes < 0) return kOpening + integer_error(title);
-  return kOpening + comma + 1 + integer_error(text);
+  size_t at = 0;
+  if (!is_length(title, at)) return kOpening + at;
+  is_length(text, at);
+  return kOpening + comma + 1 + at;
 }
 
 size_t locate_bad_status(std::string_view line) {

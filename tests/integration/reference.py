@@ -173,7 +173,7 @@ def parse_event(text, config):
     if len(header) < 7:
         raise Refused("event-bad-header")
     first, comma, second = header[3:-1].partition(b",")
-    title, length = parse_int(first, low=0), parse_int(second, low=0)
+    title, length = (None if n.startswith(b"-") else parse_int(n) for n in (first, second))
     if not comma or title is None or length is None:
         raise Refused("event-bad-header")
     if title == 0:

@@ -61,7 +61,7 @@ std::string value_text(Kind kind, const std::vector<const ReferenceShard::Cell*>
     all.members.insert(cell->members.begin(), cell->members.end());
     all.values.insert(all.values.end(), cell->values.begin(), cell->values.end());
     for (const auto& [value, inverse] : cell->values) sum += value * inverse;
-    const auto age = [](const auto* c) { return std::pair(c->seen_ms, c->shard); };
+    const auto age = [](const auto* c) { return std::pair(c->value_ms, c->shard); };
     if (!cell->values.empty() && (newest == nullptr || age(cell) > age(newest))) newest = cell;
   }
   switch (kind) {
@@ -132,6 +132,7 @@ void ReferenceShard::add(const Message& m, int64_t now_ms) {
   for (const double v : m.values) {
     if (!std::isfinite(v)) continue;
     cell.values.emplace_back(v, 1 / m.rate);
+    cell.value_ms = now_ms;
     ++generation.samples;
   }
 }

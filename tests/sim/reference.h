@@ -43,6 +43,7 @@ class ReferenceShard {
     std::vector<std::pair<double, double>> values;  // finite, with 1/rate
     std::set<std::string> members;
     int64_t seen_ms = 0;
+    int64_t value_ms = 0;  // of the last finite value
     uint32_t shard = 0;
   };
   struct Generation {

@@ -124,8 +124,9 @@ Bench::Bench(std::unique_ptr<Plan> p, uint16_t count) : plan(std::move(p)) {
   sealer = std::make_unique<Sealer>(*plan, pointers, keeper, 42);
 }
 
-void Bench::send(std::string_view text, size_t shard) {
-  const TestPacket packet(text);
+void Bench::send(std::string_view text, size_t shard, uint32_t arrival) {
+  TestPacket packet(text);
+  packet.packet().arrival = arrival;
   shards[shard]->process({&packet.packet(), 1}, now);
 }
 

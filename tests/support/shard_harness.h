@@ -47,7 +47,7 @@ class Bench {
  public:
   explicit Bench(std::unique_ptr<Plan> plan = test_plan(), uint16_t shards = 1);
 
-  void send(std::string_view text, size_t shard = 0);
+  void send(std::string_view text, size_t shard = 0, uint32_t arrival = 0);
   // Asks for the flip, lets every shard flip, seals, and lets every shard clean up.
   std::vector<std::byte> seal_bytes(int64_t bucket_start = kBucket);
   std::vector<std::string> seal(int64_t bucket_start = kBucket) {

@@ -206,5 +206,43 @@ TEST(ConfigMapper, IsInTheBudget) {
   EXPECT_THAT(describe(*compiled), HasSubstr("6.0 MiB  6 x patterns of dogstatsd_mapper_profiles"));
 }
 
+// Spec 7.6: the second list is for where the first is empty, and each has its own way to compare.
+TEST(ConfigFilter, TakesOneOfTwoLists) {
+  struct Case {
+    const char* text;
+    const char* plan;
+  };
+  const Case cases[] = {
+      {"", ""},
+      {"metric_filterlist: []", ""},
+      {"metric_filterlist_match_prefix: true", ""},
+      {"metric_filterlist: [b, a]", "filtered names b a\n"},
+      {"metric_filterlist: a", "filtered names a\n"},
+      {"{metric_filterlist: [a], metric_filterlist_match_prefix: true}", "filtered prefixes a\n"},
+      {"{metric_filterlist: [a], statsd_metric_blocklist_match_prefix: true}",
+       "filtered names a\n"},
+      {"{statsd_metric_blocklist: [a], metric_filterlist_match_prefix: true}",
+       "filtered names a\n"},
+      {"{statsd_metric_blocklist: [a], statsd_metric_blocklist_match_prefix: true}",
+       "filtered prefixes a\n"},
+      {"{metric_filterlist: [], statsd_metric_blocklist: [a]}", "filtered names a\n"},
+      {"{metric_filterlist: [''], statsd_metric_blocklist: [a]}", "filtered names \n"},
+  };
+  for (const Case& c : cases) {
+    const LoadedConfig loaded = good(c.text);
+    EXPECT_EQ(plan_from(loaded.config, "filtered"), c.plan) << c.text;
+    EXPECT_THAT(loaded.ignored, IsEmpty()) << c.text;
+  }
+  const LoadedConfig both = good("{statsd_metric_blocklist: [a, b], metric_filterlist: [c]}",
+                                 {{"DD_METRIC_FILTERLIST", "x y"}});
+  EXPECT_EQ(plan_from(both.config, "filtered"), "filtered names x y\n");
+  EXPECT_THAT(both.warnings, ElementsAre("p.yaml:1: statsd_metric_blocklist: has no effect: "
+                                         "metric_filterlist is in its place"));
+  std::string many = "metric_filterlist: [";
+  for (size_t i = 0; i <= kPlanFiltersMax; ++i) many += "a,";
+  EXPECT_THAT(bad(many + "]"),
+              HasSubstr("metric_filterlist: has 4097 entries; at most 4096 are allowed"));
+}
+
 }  // namespace
 }  // namespace penstock

@@ -235,6 +235,63 @@ TEST(HistogramConfig, TakesWhatTheAgentTakes) {
   EXPECT_THAT(ignored, testing::ElementsAre("mean", "1.1", "-0.1", "x", "", "nan"));
 }
 
+// Spec 7.6, second stage.
+TEST(HistogramConfig, LeavesOutTheSeriesThatAFilterNames) {
+  struct Case {
+    std::vector<std::string> entries;
+    bool prefix;
+    const char* kept;  // of a.max, a.median, a.avg, a.count, a.95percentile and b.*
+  };
+  const Case cases[] = {
+      {{},
+       false,
+       "a.max a.median a.avg a.count a.95percentile b.max b.median b.avg b.count b.95percentile"},
+      {{"a.max", "b.95percentile", "c.avg"},
+       false,
+       "a.median a.avg a.count a.95percentile b.max b.median b.avg b.count"},
+      // What does not end in the suffix of one of our series is of the first stage.
+      {{"a", "a.min", "a.sum", "a.50percentile", "a.", ""},
+       true,
+       "a.max a.median a.avg a.count a.95percentile b.max b.median b.avg b.count b.95percentile"},
+      {{"a.max", "b.count"},
+       true,
+       "a.median a.avg a.count a.95percentile b.max b.median b.avg b.95percentile"},
+      {{".max"},
+       true,
+       "a.max a.median a.avg a.count a.95percentile b.max b.median b.avg b.count b.95percentile"},
+  };
+  const TestSegment segment([](Writer& w) {
+    for (const char* name : {"a", "b"}) {
+      w.histogram({name, "", {}}, {1, 5, 5, 5, 5}, std::vector<WeightedValue>{{5, 1}}, {});
+    }
+    w.counter({"a.max", "", {}}, 1);  // the first stage has let it through
+    w.distribution({"a", "", {}}, {1, 1, 1, 1, 1}, std::vector<Bin>{{1, 1}});
+  });
+  struct Names : PointSink {
+    std::string text;
+    size_t others = 0;
+    void series(const SeriesPoint& p) override {
+      if (p.rate && p.suffix.empty()) {
+        ++others;
+      } else {
+        text += cat(text.empty() ? "" : " ", p.name, p.suffix);
+      }
+    }
+    void sketch(const SketchPoint&) override { ++others; }
+    void event(const segment::Event&) override {}
+    void service_check(const segment::ServiceCheck&) override {}
+  };
+  for (const Case& c : cases) {
+    HistogramConfig histograms = defaults();
+    histograms.leave_out(c.entries, c.prefix);
+    Names names;
+    const uint64_t filtered = for_each_point(segment.reader(), histograms, names);
+    EXPECT_EQ(names.text, c.kept) << testing::PrintToString(c.entries);
+    EXPECT_EQ(names.others, 2u);
+    EXPECT_EQ(filtered + static_cast<size_t>(std::ranges::count(names.text, ' ')) + 1, 10u);
+  }
+}
+
 struct PercentileCase {
   std::vector<WeightedValue> values;
   uint32_t percent;

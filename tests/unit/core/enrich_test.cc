@@ -61,6 +61,84 @@ TEST(Enrich, TellsOfTheNameBetweenMapperAndNamespace) {
   EXPECT_EQ(e.name, "ns.a");
 }
 
+void set_filter(Plan& plan, std::initializer_list<std::string_view> entries, bool prefix) {
+  NameFilterPlan& filter = plan.dogstatsd.filter;
+  for (const std::string_view entry : entries)
+    filter.entries[filter.count++] = plan.add_text(entry);
+  filter.prefix = prefix ? 1 : 0;
+}
+
+TEST(Enrich, FiltersTheFinalName) {
+  auto plan = test_plan();
+  plan->dogstatsd.metric_namespace = plan->add_text("ns.");
+  plan->dogstatsd.exclusions[plan->dogstatsd.exclusion_count++] = plan->add_text("jvm");
+  add_profile(*plan, "m.", {{"m.*", "mapped.$1", {}}});
+  set_filter(*plan, {"ns.a", "jvm", "ns.mapped.x", "b"}, false);
+  Bench bench(std::move(plan));
+  bench.send("a:1|c\nb:1|c\njvm:1|c\njvm.x:1|c\nm.x:1|c\nm.y:1|c\nns.a:1|c\n_sc|ns.a|0");
+  EXPECT_THAT(bench.seal(),
+              UnorderedElementsAre("counter ns.b[h]# 1", "counter jvm.x[h]# 1",
+                                   "counter ns.mapped.y[h]# 1", "counter ns.ns.a[h]# 1",
+                                   "check ns.a status=0 at 1700000005 host=h message= tags="));
+  EXPECT_EQ(bench.stats[0]->filtered.get(), 3u);
+  bench.check_ledger(true);
+}
+
+// Each message is parsed whole, also when the memo knows its line; its samples count once, as
+// filtered, whatever they are.
+TEST(Enrich, FilteredLinesAreCountedAndKnownByTheMemo) {
+  auto plan = test_plan();
+  set_filter(*plan, {"f."}, true);
+  Bench bench(std::move(plan));
+  const ShardStats& s = *bench.stats[0];
+  for (int i = 0; i < 3; ++i) {
+    bench.send(
+        "f.c:1:2:3|c\nf.s:a:b|s\nf.n:nan|g\nf.r:1|h|@0\nf.t:1|c|T5\nf.u:1:2|h|T5\nf.:1|d\n"
+        "f.c:x|c\nf.c:1|c|Tx\nf:1|c\nf.e:inf|c|T5");
+  }
+  EXPECT_EQ(s.lines.get(), 33u);
+  EXPECT_EQ(s.lines_ok.get(), 27u);
+  EXPECT_EQ(s.metrics.get(), 27u);
+  EXPECT_EQ(s.rejected_bad_value.get(), 3u);
+  EXPECT_EQ(s.rejected_bad_timestamp.get(), 3u);
+  EXPECT_EQ(s.samples.get(), 36u);
+  EXPECT_EQ(s.filtered.get(), 33u);
+  EXPECT_EQ(s.bad_rate.get() + s.nan_inf.get() + s.unsupported_timestamped.get(), 0u);
+  EXPECT_EQ(s.contexts.get(), 1u);
+  // Six lines, one of them twice in the first batch; and those with a time, which it never knows.
+  EXPECT_EQ(s.memo_misses.get(), 7u + 3 * 4u);
+  EXPECT_THAT(bench.seal(), ElementsAre("counter f[h]# 3"));
+  EXPECT_THAT(bench.seal(kBucket + 10), ElementsAre("counter f[h]# 0"));
+  bench.check_ledger(true);
+}
+
+// A full table turns new contexts away; filtered lines never needed one.
+TEST(Enrich, FilteredLinesStayFilteredWhileTheTableIsFull) {
+  auto plan = test_plan();
+  plan->limits.contexts = 1;
+  plan->dogstatsd.context_expiry_s = 0;
+  set_filter(*plan, {"f"}, false);
+  Bench bench(std::move(plan));
+  for (int i = 0; i < 5; ++i) {
+    bench.send(absl::StrCat("g", i, ":1|g\nf:1|g\nh", i, ":1|g"));
+    bench.now.unix_ms += 10'000;
+    bench.seal(kBucket + i * 10);
+  }
+  EXPECT_EQ(bench.stats[0]->filtered.get(), 5u);
+  EXPECT_EQ(bench.stats[0]->overflow.get(), 5u);
+  bench.check_ledger(true);
+}
+
+TEST(Enrich, TellsWhichEntryFilters) {
+  auto plan = test_plan();
+  set_filter(*plan, {"a.b", "a.", "c"}, true);
+  Enricher enricher(*plan);
+  EXPECT_EQ(*enricher.metric("a.b.c", "", false, {}).filtered, "a.");
+  EXPECT_EQ(enricher.metric("a", "", false, {}).filtered, nullptr);
+  EXPECT_TRUE(enricher.filters("cd"));
+  EXPECT_FALSE(enricher.filters("d"));
+}
+
 // Configuration comes to a shard with its Plan, and nothing that it remembers outlives that.
 TEST(Enrich, AnotherPlanMapsTheSameLineAnotherWay) {
   const auto rows = [](const char* name) {

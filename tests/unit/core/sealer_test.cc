@@ -5,9 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/support/segment_rows.h"
 #include "tests/support/shard_harness.h"
 
 namespace penstock {
@@ -16,6 +19,15 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
+
+// Every row with all bits of its numbers, in any order.
+std::multiset<std::string> exact_rows_of(std::span<const std::byte> bytes) {
+  const auto reader = segment::Reader::open(bytes);
+  EXPECT_TRUE(reader.ok());
+  segment::Dump dump;
+  reader->visit(dump);
+  return absl::StrSplit(dump.out, '\n');
+}
 
 TEST(Sealer, MergesShardsByIdentityAndKind) {
   Bench bench(test_plan(), 3);
@@ -37,6 +49,41 @@ TEST(Sealer, TakesTheGaugeOfTheHigherShardAtEqualTimes) {
   bench.send("g:1|g", 1);
   bench.send("g:2|g", 0);
   EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 1"));
+}
+
+TEST(Sealer, TakesTheGaugeThatArrivedLastWithinAMillisecond) {
+  for (const size_t shard : {0, 1}) {
+    Bench bench(test_plan(), 2);
+    bench.send("g:1|g", shard, 7);
+    bench.send("g:2|g", 1 - shard, 8);
+    EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 2"));
+  }
+}
+
+TEST(Sealer, ANanIsNoNewerGauge) {
+  Bench bench(test_plan(), 2);
+  bench.send("g:1|g", 1);
+  bench.now.unix_ms += 1;
+  bench.send("g:2|g", 0);
+  bench.now.unix_ms += 1;
+  bench.send("g:nan|g", 1);
+  EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 2"));
+}
+
+TEST(Sealer, SpreadingALineOverShardsChangesNothing) {
+  std::vector<std::string> lines;
+  for (int i = 0; i < 6000; ++i) {
+    absl::StrAppend(&lines.emplace_back(), "c:0.", i, "|c|@0.3\nh:", i * 0.7, "|h|@0.3\nd:-", i,
+                    ".1|d|@0.7\ne:", i % 3 == 0 ? "-0" : "0", "|d\nk:", i % 4000, "|h");
+  }
+  std::vector<std::byte> expected;
+  for (const uint16_t shards : {1, 2, 3, 8}) {
+    Bench bench(test_plan(), shards);
+    for (size_t i = 0; i < lines.size(); ++i) bench.send(lines[i], i % shards);
+    const auto bytes = bench.seal_bytes();
+    if (expected.empty()) expected = bytes;
+    EXPECT_EQ(exact_rows_of(bytes), exact_rows_of(expected)) << shards;
+  }
 }
 
 TEST(Sealer, FillsAZeroOnlyWhereNoShardHasSamples) {

@@ -195,7 +195,7 @@ TEST(SampleStore, KeepsValuesThenBins) {
       EXPECT_EQ(values[1].weight, 2u);
     }
   }
-  EXPECT_EQ(s.summary.count, 40'000u);
+  EXPECT_EQ(s.totals.count, 40'000u);
   std::vector<segment::WeightedValue> values;
   std::vector<segment::Bin> bins;
   store.read_values(s, values);

@@ -352,7 +352,7 @@ TEST_F(RxLoopTest, StopDrainsTheNicThenTheRings) {
                  .owner = 1,
                  .origin = 0,
                  .flow = 0,
-                 .time_ms = 0,
+                 .arrival = 0,
                  .len = 5,
                  .source = Source::kUds,
                  .flags = 0};

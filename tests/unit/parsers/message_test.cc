@@ -280,6 +280,8 @@ TEST(Event, Refused) {
       {"_e{111,}:a|b", "event-bad-header"},
       {"_e{-1,1}:a|b", "event-bad-header"},
       {"_e{1,-1}:a|b", "event-bad-header"},
+      {"_e{1,-0}:a|b", "event-bad-header"},
+      {"_e{-0,1}:a|b", "event-bad-header"},
       {"_e{+-1,1}:a|b", "event-bad-header"},
       {"_e{++1,1}:a|b", "event-bad-header"},
       {"_e{ 1,1}:a|b", "event-bad-header"},

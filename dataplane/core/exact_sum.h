@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cmath>
+
+namespace penstock {
+
+// A sum of doubles that does not depend on the order of the additions, nor on how they were spread
+// over shards: the rounded value and what rounding left out, renormalised at each step (Knuth's
+// TwoSum). Exact, and `value` rounded once, as long as the largest partial sum is at most 2^54
+// times the smallest term; beyond that off by less than 2^-104 of the largest partial sum. A
+// partial sum beyond the range of a double stays infinite or NaN.
+//
+// All zero is the empty sum, so that it may lie in zeroed memory.
+struct ExactSum {
+  double high;  // the sum, rounded
+  double low;   // at most half a unit in the last place of `high`
+
+  void add(double term) {
+    const double sum = high + term;
+    if (!std::isfinite(sum)) [[unlikely]] {
+      *this = {sum, 0};
+      return;
+    }
+    const double part = sum - high;
+    const double lost = (high - (sum - part)) + (term - part) + low;
+    high = sum + lost;
+    low = lost - (high - sum);
+  }
+  void add(const ExactSum& other) {
+    add(other.high);
+    add(other.low);
+  }
+  [[nodiscard]] double value() const { return high; }
+};
+
+}  // namespace penstock

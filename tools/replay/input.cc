@@ -1,0 +1,77 @@
+#include "tools/replay/input.h"
+
+#include <zstd.h>
+
+#include <memory>
+#include <utility>
+
+#include "dataplane/base/strings.h"
+
+namespace penstock::replay {
+namespace {
+
+constexpr std::string_view kZstd = "\x28\xb5\x2f\xfd";
+constexpr std::string_view kCapture = "\xd4\x74\xd0\x60";
+// pcap with microseconds and nanoseconds, both byte orders, and pcapng.
+constexpr std::string_view kPcap[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
+                                      "\xa1\xb2\x3c\x4d", "\x0a\x0d\x0d\x0a"};
+// A capture is held in memory; a few bytes of zstd can claim to be any number.
+constexpr size_t kUnpackedMax = size_t{4} << 30;
+
+absl::StatusOr<std::string> unpack(std::string_view packed) {
+  const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
+                                                                          &ZSTD_freeDStream);
+  std::string out;
+  ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+  for (;;) {
+    const size_t before = out.size();
+    out.resize(before + ZSTD_DStreamOutSize());
+    ZSTD_outBuffer room{out.data() + before, out.size() - before, 0};
+    const size_t left = ZSTD_decompressStream(stream.get(), &room, &in);
+    out.resize(before + room.pos);
+    if (ZSTD_isError(left) != 0) {
+      return absl::DataLossError(cat("zstd: ", ZSTD_getErrorName(left), " at byte ", in.pos));
+    }
+    if (out.size() > kUnpackedMax) {
+      return absl::ResourceExhaustedError(
+          cat("unpacks to more than ", kUnpackedMax >> 30, " GiB; unpack it yourself"));
+    }
+    if (room.pos > 0) continue;
+    if (in.pos < in.size && left == 0) continue;  // another frame follows
+    // A recording that was cut short ends in the middle of a frame: what is there is good.
+    if (in.pos == in.size) return out;
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Input>> open_bytes(Bytes bytes, bool packed,
+                                                  const std::vector<uint16_t>& udp_ports) {
+  ASSIGN_OR_RETURN(const std::string_view start, bytes.peek(4));
+  if (!packed && start == kZstd) {
+    ASSIGN_OR_RETURN(const std::string all, bytes.rest());
+    ASSIGN_OR_RETURN(std::string unpacked, unpack(all));
+    return open_bytes(Bytes::of(std::move(unpacked)), true, udp_ports);
+  }
+  if (start == kCapture) {
+    ASSIGN_OR_RETURN(std::string all, bytes.rest());
+    return open_capture(std::move(all));
+  }
+  for (const std::string_view magic : kPcap) {
+    if (start == magic) return open_pcap(std::move(bytes), udp_ports);
+  }
+  return open_json_lines(std::move(bytes));
+}
+
+}  // namespace
+
+int64_t to_ms(int64_t seconds, int64_t nanoseconds) {
+  const int64_t ms = nanoseconds / 1'000'000;
+  return seconds * 1000 + (ms == 0 && nanoseconds > 0 ? 1 : ms);
+}
+
+absl::StatusOr<std::unique_ptr<Input>> open_input(const std::string& path,
+                                                  const std::vector<uint16_t>& udp_ports) {
+  ASSIGN_OR_RETURN(Bytes bytes, Bytes::open(path));
+  return open_bytes(std::move(bytes), false, udp_ports);
+}
+
+}  // namespace penstock::replay
