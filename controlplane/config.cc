@@ -37,11 +37,7 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_pipeline_autoadjust_strategy",
                                                   "dogstatsd_flush_incomplete_buckets",
                                                   "dogstatsd_no_aggregation_pipeline_batch_size",
-                                                  "dogstatsd_tag_cardinality",
                                                   "dogstatsd_origin_detection",
-                                                  "dogstatsd_origin_optout_enabled",
-                                                  "dogstatsd_entity_id_precedence",
-                                                  "origin_detection_unified",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -225,6 +221,17 @@ void read_mapper_keys(AgentKeys& keys, LoadedConfig& loaded) {
   }
 }
 
+void read_cardinality(const Value& v, Config& c) {
+  std::string text;
+  v.read(text);
+  const auto cardinality = dogstatsd::parse_cardinality(text);
+  if (cardinality) {
+    c.tag_cardinality = *cardinality;
+  } else if (!text.empty()) {
+    v.warn("is not one of low, orchestrator, high, none; low is used");  // spec 7.5
+  }
+}
+
 void read_filter(AgentKeys& keys, Config& c) {
   const auto list = keys.get("metric_filterlist", true);
   const auto prefix = keys.get("metric_filterlist_match_prefix");
@@ -274,6 +281,10 @@ void read_agent_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_eol_required", true)) read_eol(*v, c);
   if (auto v = keys.get("dogstatsd_no_aggregation_pipeline")) v->read(c.timestamps);
   if (auto v = keys.get("dogstatsd_origin_detection_client")) v->read(c.client_origin);
+  if (auto v = keys.get("dogstatsd_tag_cardinality")) read_cardinality(*v, c);
+  if (auto v = keys.get("dogstatsd_origin_optout_enabled")) v->read(c.origin_optout);
+  if (auto v = keys.get("dogstatsd_entity_id_precedence")) v->read(c.entity_precedence);
+  if (auto v = keys.get("origin_detection_unified")) v->read(c.origin_unified);
   read_filter(keys, c);
   read_histogram(keys, c);
 }

@@ -37,7 +37,9 @@ bool counts_fit(const Plan& p) {
          p.shard_count <= kPlanShardsMax && p.listener_count <= kPlanListenersMax &&
          p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
          p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
-         p.dogstatsd.filter.count <= kPlanFiltersMax && p.text_size <= kPlanTextBytes;
+         p.dogstatsd.filter.count <= kPlanFiltersMax &&
+         p.dogstatsd.tag_cardinality <= dogstatsd::Cardinality::kNone &&
+         p.text_size <= kPlanTextBytes;
 }
 
 bool references_fit(const Plan& p, const MapperPlan& m) {

@@ -57,6 +57,7 @@ class Enricher {
   void take_tag(std::string_view tag);
   bool take_special(std::string_view tag);
   std::string_view prefixed(std::string_view name);
+  [[nodiscard]] dogstatsd::Cardinality wanted_cardinality() const;
   void add_container_tag();
   [[nodiscard]] bool excluded(std::string_view name) const;
 

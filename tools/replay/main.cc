@@ -120,6 +120,7 @@ absl::StatusOr<Config> read_config(const std::string& path) {
   absl::StatusOr<LoadedConfig> loaded =
       path.empty() ? parse_config("", "environment", environment) : load_config(path, environment);
   RETURN_IF_ERROR(loaded.status());
+  for (const std::string& fault : loaded->faults) complain(cat("the mapper is off: ", fault));
   for (const std::string& warning : loaded->warnings) complain(warning);
   return std::move(loaded->config);
 }
