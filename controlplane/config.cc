@@ -55,8 +55,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_experimental_http",
                                                   "statsd_forward_host",
                                                   "statsd_forward_port",
-                                                  "histogram_copy_to_distribution",
-                                                  "histogram_copy_to_distribution_prefix",
                                                   "aggregator_buffer_size",
                                                   "aggregator_stop_timeout",
                                                   "telemetry",
@@ -199,6 +197,8 @@ void read_histogram(AgentKeys& keys, Config& c) {
   if (aggregates) aggregates->read(c.histogram_aggregates);
   const auto percentiles = keys.get("histogram_percentiles", true);
   if (percentiles) percentiles->read(c.histogram_percentiles);
+  if (auto v = keys.get("histogram_copy_to_distribution")) v->read(c.histogram_copy);
+  if (auto v = keys.get("histogram_copy_to_distribution_prefix")) v->read(c.histogram_copy_prefix);
   std::vector<std::string> skipped;
   (void)HistogramConfig::parse(c.histogram_aggregates, {}, skipped);
   for (const std::string& name : skipped) {

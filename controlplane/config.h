@@ -110,6 +110,8 @@ struct Config {
   std::vector<std::string> filter;
   std::vector<std::string> histogram_aggregates{"max", "median", "avg", "count"};
   std::vector<std::string> histogram_percentiles{"0.95"};
+  bool histogram_copy = false;  // to distributions
+  std::string histogram_copy_prefix;
 
   // penstock:
   std::string run_dir = "/run/penstock";

@@ -158,6 +158,8 @@ struct DogstatsdPlan {
   // Of the tags of containers, which nothing gives yet.
   uint8_t origin_optout;      // dogstatsd_origin_optout_enabled
   uint8_t entity_precedence;  // dogstatsd_entity_id_precedence
+  uint8_t copy_histograms;    // histogram_copy_to_distribution
+  TextRef copy_prefix;        // histogram_copy_to_distribution_prefix
   MapperPlan mapper;
   NameFilterPlan filter;
 };

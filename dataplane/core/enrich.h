@@ -48,6 +48,8 @@ class Enricher {
 
   // The canonical key of the last `metric`, in the enricher's memory.
   std::string_view key();
+  // The longest key there can be.
+  [[nodiscard]] size_t key_size_max() const { return key_bytes_.size(); }
 
  private:
   void take_tags(std::string_view tags, bool has_tags,

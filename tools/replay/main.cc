@@ -137,14 +137,10 @@ void set_options(const Config& config, Options& options) {
   options.eol_udp = config.eol_udp;
   options.eol_uds = config.eol_uds;
   options.eol_pipe = config.eol_pipe;
-  std::vector<std::string> ignored;
+  std::vector<std::string> ignored;  // told when the configuration was read
   options.histograms =
       HistogramConfig::parse(config.histogram_aggregates, config.histogram_percentiles, ignored);
   options.histograms.leave_out(config.filter, config.filter_prefix);
-  for (const std::string& name : ignored) {
-    complain(cat("histogram_aggregates or histogram_percentiles: \"", std::string_view(name),
-                 "\" is none; ignored"));
-  }
 }
 
 // Where the lines go. Remembers the first error.
