@@ -130,7 +130,6 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
     return;
   }
   burst.timestamped += finite;
-  open().sample_count += finite;
 }
 
 // False: there is no room.
@@ -193,7 +192,6 @@ void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& li
   burst.nan_inf += values.size() - finite;
   burst.bad_rate += target.bad_rate;
   (ContextTable::is_overflow(target.id) ? burst.overflow : burst.aggregated) += finite;
-  open().sample_count += finite;
 }
 
 void ShardState::add_samples(const LineTarget& target, Slot& slot, std::span<const double> values) {

@@ -182,6 +182,7 @@ void ShardState::confirm(Line& line) {
 }
 
 void ShardState::publish() {
+  open().sample_count += burst.aggregated + burst.overflow + burst.timestamped;
 #define PENSTOCK_FIELD(name) \
   if (burst.name != 0) stats.name.add(burst.name);
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)

@@ -359,9 +359,9 @@ TEST(Replay, TheContainerOfThePacketCounts) {
     const char* a = R"(["container_id:a"])";
     const char* b = R"(["container_id:b"])";
     EXPECT_THAT(tags, ElementsAre("c []", cat("c ", a), cat("c ", b), "t []", cat("t ", a),
-                                  cat("t ", a), cat("t ", b), "e []", cat("e ", a), cat("e ", a),
-                                  cat("e ", b), "k []", cat("k ", a), cat("k ", a), cat("k ", b),
-                                  "h []", cat("h ", a), cat("h ", b)));
+                                  cat("t ", a), cat("t ", b), cat("e ", a), cat("e ", a),
+                                  cat("e ", b), "e []", cat("k ", a), cat("k ", a), cat("k ", b),
+                                  "k []", "h []", cat("h ", a), cat("h ", b)));
   }
   EXPECT_EQ(replay_text(text).lines.size(), 1u + 4 + 4 + 4);
 }
