@@ -291,6 +291,12 @@ nlohmann::ordered_json Replay::ledger() const {
   return make_ledger(input);
 }
 
+std::string Replay::ledger_text(bool& balanced) const {
+  const nlohmann::ordered_json ledger = this->ledger();
+  balanced = ledger.at("balanced").get<bool>();
+  return ledger_table(ledger);
+}
+
 std::vector<std::string> Replay::notes() const {
   struct Bound {
     Counter ShardStats::*counter;
