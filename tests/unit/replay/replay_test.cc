@@ -390,7 +390,8 @@ std::vector<Sent> random_traffic(uint64_t seed) {
     if (below(3) != 0) t += static_cast<double>(below(1000)) / 997;
     if (below(100) == 0) t += static_cast<double>(below(500));
     if (below(50) == 0) t -= 7;
-    Sent& s = sent.emplace_back(std::max(0.0, t), "");
+    sent.push_back({std::max(0.0, t), ""});
+    Sent& s = sent.back();
     for (uint64_t n = below(12); n != 0; --n) {
       s.packet +=
           cat("m", below(6), ":", below(4) == 0 ? "-" : "", below(100000), ".", below(999), "e",
