@@ -20,6 +20,7 @@ constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint32_t kIntervalS = 10;
 // What a context costs besides its strings: table entry, index, two generations of accumulators.
 constexpr uint64_t kContextBytes = 176;
+constexpr uint64_t kCopyBytes = 12;
 constexpr uint64_t kDescriptorBytes = 32;
 constexpr uint64_t kSetMemberBytes = 16;
 constexpr uint64_t kPrometheusSeriesBytes = 512;
@@ -147,6 +148,12 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.counter_expiry_s = config.counter_expiry_s;
   d.timestamps = config.timestamps ? 1 : 0;
   d.client_origin = config.client_origin ? 1 : 0;
+  d.origin_optout = config.origin_optout ? 1 : 0;
+  d.entity_precedence = config.entity_precedence ? 1 : 0;
+  d.origin_unified = config.origin_unified ? 1 : 0;
+  d.tag_cardinality = config.tag_cardinality;
+  d.copy_histograms = config.histogram_copy ? 1 : 0;
+  d.copy_prefix = plan.add_text(config.histogram_copy_prefix);
   fill_mapper(plan, config.mapper);
   for (const std::string& entry : config.filter) {
     d.filter.entries[d.filter.count++] = plan.add_text(entry);
@@ -173,7 +180,8 @@ size_t mappings_in(const std::vector<MapperProfile>& profiles) {
 }
 
 absl::Status check_text(const Config& config) {
-  size_t bytes = config.hostname.size() + config.metric_namespace.size() + 8192;
+  size_t bytes = config.hostname.size() + config.metric_namespace.size() +
+                 config.histogram_copy_prefix.size() + 8192;
   for (const std::string& tag : config.tags) bytes += tag.size();
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
@@ -207,6 +215,10 @@ void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uin
       shards * l.set_members * kSetMemberBytes * 2);
   add(cat(shards, " x events, checks, timestamped lines (carry_bytes)"),
       shards * l.carry_bytes * 2);
+  if (config.histogram_copy) {
+    add("copies of timestamped histogram samples (carry_bytes)", l.carry_bytes);
+    add(cat(shards, " x where histograms are copied to"), shards * l.contexts * kCopyBytes);
+  }
   // Each shard has its own, and so has the keeper for timestamped lines.
   const uint64_t patterns = (shards + 1) * mappings_in(config.mapper);
   add(cat(patterns, " x patterns of dogstatsd_mapper_profiles"), patterns * mapping::kPatternBytes);

@@ -37,11 +37,7 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_pipeline_autoadjust_strategy",
                                                   "dogstatsd_flush_incomplete_buckets",
                                                   "dogstatsd_no_aggregation_pipeline_batch_size",
-                                                  "dogstatsd_tag_cardinality",
                                                   "dogstatsd_origin_detection",
-                                                  "dogstatsd_origin_optout_enabled",
-                                                  "dogstatsd_entity_id_precedence",
-                                                  "origin_detection_unified",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -59,8 +55,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_experimental_http",
                                                   "statsd_forward_host",
                                                   "statsd_forward_port",
-                                                  "histogram_copy_to_distribution",
-                                                  "histogram_copy_to_distribution_prefix",
                                                   "aggregator_buffer_size",
                                                   "aggregator_stop_timeout",
                                                   "telemetry",
@@ -203,6 +197,8 @@ void read_histogram(AgentKeys& keys, Config& c) {
   if (aggregates) aggregates->read(c.histogram_aggregates);
   const auto percentiles = keys.get("histogram_percentiles", true);
   if (percentiles) percentiles->read(c.histogram_percentiles);
+  if (auto v = keys.get("histogram_copy_to_distribution")) v->read(c.histogram_copy);
+  if (auto v = keys.get("histogram_copy_to_distribution_prefix")) v->read(c.histogram_copy_prefix);
   std::vector<std::string> skipped;
   (void)HistogramConfig::parse(c.histogram_aggregates, {}, skipped);
   for (const std::string& name : skipped) {
@@ -222,6 +218,17 @@ void read_mapper_keys(AgentKeys& keys, LoadedConfig& loaded) {
   }
   if (auto v = keys.get("dogstatsd_mapper_cache_size")) {
     v->warn("has no effect: the line memo (penstock.limits.memo_bytes) is in its place");
+  }
+}
+
+void read_cardinality(const Value& v, Config& c) {
+  std::string text;
+  v.read(text);
+  const auto cardinality = dogstatsd::parse_cardinality(text);
+  if (cardinality) {
+    c.tag_cardinality = *cardinality;
+  } else if (!text.empty()) {
+    v.warn("is not one of low, orchestrator, high, none; low is used");  // spec 7.5
   }
 }
 
@@ -274,6 +281,10 @@ void read_agent_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_eol_required", true)) read_eol(*v, c);
   if (auto v = keys.get("dogstatsd_no_aggregation_pipeline")) v->read(c.timestamps);
   if (auto v = keys.get("dogstatsd_origin_detection_client")) v->read(c.client_origin);
+  if (auto v = keys.get("dogstatsd_tag_cardinality")) read_cardinality(*v, c);
+  if (auto v = keys.get("dogstatsd_origin_optout_enabled")) v->read(c.origin_optout);
+  if (auto v = keys.get("dogstatsd_entity_id_precedence")) v->read(c.entity_precedence);
+  if (auto v = keys.get("origin_detection_unified")) v->read(c.origin_unified);
   read_filter(keys, c);
   read_histogram(keys, c);
 }

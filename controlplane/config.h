@@ -81,8 +81,8 @@ struct MapperProfile {
 
 struct Config {
   // Agent keys.
-  bool use_dogstatsd = true;
   std::string bind_host = "localhost";
+  bool use_dogstatsd = true;
   uint16_t udp_port = 8125;      // 0: off
   bool udp_port_random = false;  // `__random__`: the kernel chooses
   bool non_local_traffic = false;
@@ -100,12 +100,18 @@ struct Config {
   bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
+  dogstatsd::Cardinality tag_cardinality = dogstatsd::Cardinality::kLow;
+  bool origin_optout = true;
+  bool entity_precedence = false;
+  bool origin_unified = false;
+  bool filter_prefix = false;         // entries of `filter` are prefixes
   std::vector<MapperProfile> mapper;  // empty: off
   // metric_filterlist, or statsd_metric_blocklist where that is empty (spec 7.6).
   std::vector<std::string> filter;
-  bool filter_prefix = false;  // entries are prefixes
   std::vector<std::string> histogram_aggregates{"max", "median", "avg", "count"};
   std::vector<std::string> histogram_percentiles{"0.95"};
+  bool histogram_copy = false;  // to distributions
+  std::string histogram_copy_prefix;
 
   // penstock:
   std::string run_dir = "/run/penstock";

@@ -10,8 +10,6 @@
 namespace penstock {
 namespace {
 
-using dogstatsd::MatchType;
-
 // Profiles are four levels of lists and maps; what lies deeper is nothing.
 YAML::Node to_yaml(const nlohmann::json& json, int levels = 8) {
   if (levels == 0 || json.is_null()) return {};

@@ -7,6 +7,8 @@
 namespace penstock {
 namespace {
 
+constexpr std::string_view kCardinalities[] = {"low", "orchestrator", "high", "none"};
+
 std::string mib(uint64_t bytes) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%9.1f MiB", static_cast<double>(bytes) / 1048576.0);
@@ -95,7 +97,11 @@ std::string print_plan(const Plan& p) {
   text += cat("dogstatsd host \"", p.str(d.default_host), "\" namespace \"",
               p.str(d.metric_namespace), "\" buffer_size ", d.buffer_size, " context_expiry_s ",
               d.context_expiry_s, " counter_expiry_s ", d.counter_expiry_s, " timestamps ",
-              int{d.timestamps}, " client_origin ", int{d.client_origin}, "\ntags");
+              int{d.timestamps}, " client_origin ", int{d.client_origin}, " copy_histograms ",
+              int{d.copy_histograms}, " copy_prefix \"", p.str(d.copy_prefix),
+              "\"\norigin cardinality ", kCardinalities[static_cast<size_t>(d.tag_cardinality)],
+              " optout ", int{d.origin_optout}, " entity_precedence ", int{d.entity_precedence},
+              " unified ", int{d.origin_unified}, "\ntags");
   for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
   text += "\nnamespace exclusions";
   for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));

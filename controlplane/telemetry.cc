@@ -113,6 +113,9 @@ void samples(Text& text, const Blocks& blocks) {
   for (const std::string_view what : {"samples_unkept", "set_members_unkept", "bad_rate"}) {
     text.sample({{"what", what}}, shards(blocks, what));
   }
+  text.sample(
+      {{"what", "copies_unkept"}},
+      shards(blocks, "copies_unkept") + sum_of(blocks, StatsBlock::kKeeper, "copies_unkept"));
   text.family("penstock_memo_total", "counter", "Lookups in the line memo, and evictions.");
   for (const std::string_view what : {"memo_hits", "memo_misses", "memo_evicted"}) {
     text.sample({{"what", what.substr(5)}}, shards(blocks, what));

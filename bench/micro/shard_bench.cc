@@ -1,29 +1,35 @@
 // Lines and packets per second of one shard, parse included.
 #include <benchmark/benchmark.h>
 
+#include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/micro/corpus.h"
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
+#include "dataplane/core/enrich.h"
 #include "dataplane/core/sealer.h"
 #include "dataplane/core/shard.h"
+#include "tests/support/mapper_plan.h"
 
 namespace penstock {
 namespace {
 
 struct Traffic {
-  explicit Traffic(const Corpus::Shape& shape) : corpus(shape) {
-    for (const std::string& text : corpus.packets) {
+  explicit Traffic(const Corpus::Shape& shape) : Traffic(Corpus(shape).packets) {}
+  // Each with simd::kPadding bytes more than the packet.
+  explicit Traffic(std::vector<std::string> padded) : texts(std::move(padded)) {
+    for (const std::string& text : texts) {
       Packet p{};
       p.data = reinterpret_cast<const uint8_t*>(text.data());
       p.len = static_cast<uint16_t>(text.size() - simd::kPadding);
       packets.push_back(p);
     }
   }
-  const Corpus corpus;
+  const std::vector<std::string> texts;
   std::vector<Packet> packets;
 };
 
@@ -44,8 +50,8 @@ std::unique_ptr<Plan> bench_plan() {
   return plan;
 }
 
-void run(benchmark::State& state, const Traffic& traffic) {
-  const auto plan = bench_plan();
+void run(benchmark::State& state, const Traffic& traffic,
+         const std::unique_ptr<Plan>& plan = bench_plan()) {
   auto stats = std::make_unique<ShardStats>();
   Shard shard(*plan, 0, *stats);
   const std::span<const Packet> all(traffic.packets);
@@ -84,6 +90,43 @@ void tagged(benchmark::State& state) {
 void tagged_mixed(benchmark::State& state) {
   const auto distinct = static_cast<size_t>(state.range(0));
   run(state, Traffic({.tagged = true, .mixed = true, .distinct = distinct}));
+}
+
+// Names as Airflow sends them, without and with its profile of twenty mappings: every line is known
+// to the memo, so the mapper never runs.
+void airflow(benchmark::State& state) {
+  static constexpr const char* kNames[] = {
+      "airflow.dag.etl_%.load.duration:12.5|ms", "airflow.ti.finish.etl_%.load.success:1|c",
+      "airflow.pool.open_slots.pool_%:16|g", "airflow.operator_successes_Operator%:1|c",
+      "airflow.dagrun.duration.success.etl_%:33.25|ms"};
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 3000;) {
+    std::string text;
+    for (size_t k = 0; k < 12; ++k, ++i) {
+      std::string name = kNames[i % std::size(kNames)];
+      name.replace(name.find('%'), 1, std::to_string(i * 7919 % 1000));
+      text += name + "|#env:production,service:airflow\n";
+    }
+    texts.push_back(text + std::string(simd::kPadding, '\0'));
+  }
+  auto plan = bench_plan();
+  if (state.range(0) != 0) add_airflow_profile(*plan);
+  run(state, Traffic(std::move(texts)), plan);
+}
+
+// What a line costs that the memo does not know: the enricher alone, with and without the profile.
+void airflow_unknown(benchmark::State& state) {
+  auto plan = bench_plan();
+  if (state.range(0) != 0) add_airflow_profile(*plan);
+  Enricher enricher(*plan);
+  static constexpr std::string_view kNames[] = {
+      "airflow.dag.etl.load.duration", "airflow.ti.finish.etl.load.success",
+      "airflow.pool.open_slots.pool", "airflow.executor.running_tasks"};
+  size_t i = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        enricher.metric(kNames[i++ % std::size(kNames)], "env:production", true, {}).name.data());
+  }
 }
 
 // The keeper's work for one interval in which every context was active.
@@ -130,6 +173,8 @@ BENCHMARK(small);
 BENCHMARK(untagged)->Arg(1000)->Arg(10'000);
 BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(tagged_mixed)->Arg(10'000)->Arg(1'000'000);
+BENCHMARK(airflow)->Arg(0)->Arg(20);
+BENCHMARK(airflow_unknown)->Arg(0)->Arg(20);
 BENCHMARK(seal)
     ->Args({10'000, 1})
     ->Args({250'000, 1})

@@ -37,7 +37,9 @@ bool counts_fit(const Plan& p) {
          p.shard_count <= kPlanShardsMax && p.listener_count <= kPlanListenersMax &&
          p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
          p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
-         p.dogstatsd.filter.count <= kPlanFiltersMax && p.text_size <= kPlanTextBytes;
+         p.dogstatsd.filter.count <= kPlanFiltersMax &&
+         p.dogstatsd.tag_cardinality <= dogstatsd::Cardinality::kNone &&
+         p.text_size <= kPlanTextBytes;
 }
 
 bool references_fit(const Plan& p, const MapperPlan& m) {
@@ -52,7 +54,8 @@ bool references_fit(const Plan& p, const MapperPlan& m) {
 
 bool references_fit(const Plan& p) {
   bool ok = inside(p, p.log_level) && inside(p, p.dogstatsd.default_host) &&
-            inside(p, p.dogstatsd.metric_namespace) && references_fit(p, p.dogstatsd.mapper);
+            inside(p, p.dogstatsd.metric_namespace) && inside(p, p.dogstatsd.copy_prefix) &&
+            references_fit(p, p.dogstatsd.mapper);
   for (size_t i = 0; i < p.eal_arg_count; ++i) ok = ok && inside(p, p.eal_args[i]);
   for (size_t i = 0; i < p.dogstatsd.tag_count; ++i) ok = ok && inside(p, p.dogstatsd.tags[i]);
   for (size_t i = 0; i < p.dogstatsd.exclusion_count; ++i)

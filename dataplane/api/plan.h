@@ -11,6 +11,7 @@
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "parsers/dogstatsd/cardinality.h"
 
 namespace penstock {
 
@@ -146,12 +147,19 @@ struct DogstatsdPlan {
   uint32_t exclusion_count;
   std::array<TextRef, kPlanTagsMax> tags;  // dogstatsd_tags, sorted, unique (spec 7.3)
   std::array<TextRef, kPlanExclusionsMax>
-      exclusions;             // statsd_metric_namespace_blacklist (spec 7.4)
-  uint32_t buffer_size;       // dogstatsd_buffer_size, bytes
-  uint32_t context_expiry_s;  // dogstatsd_context_expiry_seconds
-  uint32_t counter_expiry_s;  // dogstatsd_expiry_seconds, added for counters
-  uint8_t timestamps;         // dogstatsd_no_aggregation_pipeline
-  uint8_t client_origin;      // dogstatsd_origin_detection_client
+      exclusions;                          // statsd_metric_namespace_blacklist (spec 7.4)
+  uint32_t buffer_size;                    // dogstatsd_buffer_size, bytes
+  uint32_t context_expiry_s;               // dogstatsd_context_expiry_seconds
+  uint32_t counter_expiry_s;               // dogstatsd_expiry_seconds, added for counters
+  uint8_t timestamps;                      // dogstatsd_no_aggregation_pipeline
+  uint8_t client_origin;                   // dogstatsd_origin_detection_client
+  uint8_t origin_unified;                  // origin_detection_unified
+  dogstatsd::Cardinality tag_cardinality;  // dogstatsd_tag_cardinality
+  // Of the tags of containers, which nothing gives yet.
+  uint8_t origin_optout;      // dogstatsd_origin_optout_enabled
+  uint8_t entity_precedence;  // dogstatsd_entity_id_precedence
+  uint8_t copy_histograms;    // histogram_copy_to_distribution
+  TextRef copy_prefix;        // histogram_copy_to_distribution_prefix
   MapperPlan mapper;
   NameFilterPlan filter;
 };

@@ -103,6 +103,8 @@ static_assert(sizeof(Counter) == 8);
   X(carry_full_events)  /* events and checks refused: carry_bytes reached */                     \
   X(bad_rate)           /* rate counted as 1 (architecture, section 12); outside the identity */ \
   X(samples_unkept)     /* sample_bytes reached: count, sum, min and max only */                 \
+  X(copied)             /* histogram samples copied to distributions; outside the identity */    \
+  X(copies_unkept)      /* such copies with a timestamp refused: carry_bytes reached */          \
   X(set_members_unkept) /* set_members reached: the member may not be counted */                 \
   X(memo_hits)                                                                                   \
   X(memo_misses)                                                                                 \
@@ -122,8 +124,9 @@ static_assert(sizeof(Counter) == 8);
   X(segments_given_up) /* dropped, oldest first: segments_held reached */                  \
   X(points_given_up)                                                                       \
   X(samples_given_up)                                                                      \
-  X(late_shards) /* a shard did not flip in time; joined the next Segment */               \
-  X(clock_steps) /* the wall clock moved backwards or jumped a bucket */                   \
+  X(copies_unkept) /* copies of timestamped histogram samples given up: carry_bytes */     \
+  X(late_shards)   /* a shard did not flip in time; joined the next Segment */             \
+  X(clock_steps)   /* the wall clock moved backwards or jumped a bucket */                 \
   X(seal_us_max)                                                                           \
   X(seal_us_last)                                                                          \
   X(heartbeat_unix_ms) /* last pass of the keeper's loop */                                \

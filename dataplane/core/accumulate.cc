@@ -113,22 +113,30 @@ void ShardState::remember(const Line& line, const LineTarget& target) {
 void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
   if (enricher.filters(line.text->name())) return leave_out(metric.values);
   burst.samples += metric.values;
+  const size_t finite = count_finite({scratch.data(), metric.values});
   if (metric.type != Type::kCount && metric.type != Type::kGauge) {
     burst.unsupported_timestamped += metric.values;
+    // Its copy is a distribution of the bucket of that time.
+    const bool histogram = kind_of(metric.type) == Kind::kHistogram;
+    if (!histogram || plan.dogstatsd.copy_histograms == 0 || finite == 0) return;
+    (carry_metric(line) ? burst.copied : burst.copies_unkept) += finite;
     return;
   }
-  const size_t finite = count_finite({scratch.data(), metric.values});
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  const std::string_view text = line.text->text();
-  const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
-                                   dogstatsd::Class::kMetric};
-  if (!open().carry.add(record, text)) {
+  if (!carry_metric(line)) {
     burst.carry_full += finite;
     return;
   }
   burst.timestamped += finite;
-  open().sample_count += finite;
+}
+
+// False: there is no room.
+bool ShardState::carry_metric(const Line& line) {
+  const std::string_view text = line.text->text();
+  const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
+                                   dogstatsd::Class::kMetric};
+  return open().carry.add(record, text);
 }
 
 // The context's slot in the open generation; null if the context is no longer the one meant.
@@ -173,14 +181,16 @@ void ShardState::accumulate(const LineTarget& target, Slot& slot, const Line& li
     case Kind::kHistogram:
     case Kind::kDistribution:
       finite = count_finite(values);
-      if (finite != 0) add_samples(target, slot, values);
+      if (finite == 0) break;
+      add_samples(target, slot, values);
+      if (target.kind == static_cast<uint8_t>(Kind::kHistogram) && copies.size() != 0)
+        copy_samples(target, values);
       break;
   }
   burst.samples += values.size();
   burst.nan_inf += values.size() - finite;
   burst.bad_rate += target.bad_rate;
   (ContextTable::is_overflow(target.id) ? burst.overflow : burst.aggregated) += finite;
-  open().sample_count += finite;
 }
 
 void ShardState::add_samples(const LineTarget& target, Slot& slot, std::span<const double> values) {

@@ -41,6 +41,24 @@ inline size_t encode_key(std::string_view name, std::string_view host,
   return static_cast<size_t>(p - out);
 }
 
+// The key of the context whose name has `prefix` in front, everything else being equal. `out` holds
+// key.size() + prefix.size() + kVarintMax.
+inline size_t prefixed_key(std::string_view key, std::string_view prefix, char* out) {
+  const char* p = key.data();
+  uint32_t name_size = 0;
+  for (int shift = 0;; shift += 7) {
+    const auto byte = static_cast<uint8_t>(*p++);
+    name_size |= uint32_t{byte & 0x7fu} << shift;
+    if (byte < 0x80) break;
+  }
+  char* end = put_varint(out, name_size + static_cast<uint32_t>(prefix.size()));
+  std::memcpy(end, prefix.data(), prefix.size());
+  end += prefix.size();
+  const auto rest = static_cast<size_t>(key.data() + key.size() - p);
+  std::memcpy(end, p, rest);
+  return static_cast<size_t>(end + rest - out);
+}
+
 // Reads keys back as views; one after the other, each valid until the next.
 class KeyReader {
  public:

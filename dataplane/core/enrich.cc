@@ -9,6 +9,8 @@
 namespace penstock {
 namespace {
 
+using dogstatsd::Cardinality;
+
 constexpr size_t kLineMax = UINT16_MAX;  // Packet::len is 16 bits wide
 constexpr std::string_view kHost = "host:";
 constexpr std::string_view kEntityId = "dd.internal.entity_id:";
@@ -21,12 +23,6 @@ dogstatsd::NameFilter filter_of(const Plan& plan) {
   std::vector<std::string> entries;
   for (uint32_t i = 0; i < filter.count; ++i) entries.emplace_back(plan.str(filter.entries[i]));
   return {std::move(entries), filter.prefix != 0};
-}
-
-bool is_high(std::string_view cardinality) {
-  constexpr std::string_view kHigh = "high";
-  return std::equal(cardinality.begin(), cardinality.end(), kHigh.begin(), kHigh.end(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
 }
 
 }  // namespace
@@ -120,7 +116,7 @@ bool Enricher::take_special(std::string_view tag) {
   }
   if (!tag.starts_with("dd.internal.")) return false;
   if (tag.starts_with(kEntityId)) {
-    has_entity_ = true;  // its pod's tags need a source of container tags
+    has_entity_ = tag.size() > kEntityId.size();  // the last one counts
     return true;
   }
   if (tag.starts_with(kCardinality)) {
@@ -131,9 +127,18 @@ bool Enricher::take_special(std::string_view tag) {
   return tag.starts_with(kJmxCheck);
 }
 
-// Ruling 8; an entity id stands for the container (7.5, legacy mode).
+// Spec 7.5. Unknown text counts as low.
+Cardinality Enricher::wanted_cardinality() const {
+  if (out_.cardinality.empty()) return config_.tag_cardinality;
+  return dogstatsd::parse_cardinality(out_.cardinality).value_or(Cardinality::kLow);
+}
+
+// Ruling 8: what is known of a container without a source of tags is its id. An entity id stands in
+// its place (7.5), but for unified detection, where the first that is known counts.
 void Enricher::add_container_tag() {
-  if (out_.container_id.empty() || has_entity_ || !is_high(out_.cardinality)) return;
+  if (out_.container_id.empty()) return;
+  if (has_entity_ && config_.origin_unified == 0) return;
+  if (wanted_cardinality() != Cardinality::kHigh) return;
   char* p = container_tag_.data();
   std::memcpy(p, kContainerTag.data(), kContainerTag.size());
   std::memcpy(p + kContainerTag.size(), out_.container_id.data(), out_.container_id.size());

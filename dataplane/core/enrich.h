@@ -48,6 +48,8 @@ class Enricher {
 
   // The canonical key of the last `metric`, in the enricher's memory.
   std::string_view key();
+  // The longest key there can be.
+  [[nodiscard]] size_t key_size_max() const { return key_bytes_.size(); }
 
  private:
   void take_tags(std::string_view tags, bool has_tags,
@@ -55,6 +57,7 @@ class Enricher {
   void take_tag(std::string_view tag);
   bool take_special(std::string_view tag);
   std::string_view prefixed(std::string_view name);
+  [[nodiscard]] dogstatsd::Cardinality wanted_cardinality() const;
   void add_container_tag();
   [[nodiscard]] bool excluded(std::string_view name) const;
 

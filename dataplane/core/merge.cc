@@ -15,20 +15,24 @@ namespace {
 
 using segment::Kind;
 
-// One context's part in one shard.
+// One context's part in one shard, or what came late of a distribution.
 struct Part {
-  const ShardState* shard;
+  const ShardState* shard;  // null: `late`
   uint32_t id;
   Kind kind;
   uint64_t hash;  // of the key, the same for every shard
-  [[nodiscard]] std::string_view key() const { return shard->contexts.key(id); }
+  const LateSketches::Bucket::value_type* late = nullptr;
+  [[nodiscard]] std::string_view key() const {
+    return shard != nullptr ? shard->contexts.key(id) : std::string_view(late->first);
+  }
   [[nodiscard]] const Slot& slot() const { return shard->held().slots[id]; }
 };
 
 class Merge {
  public:
-  Merge(std::span<ShardState* const> shards, segment::Writer& writer)
-      : shards_(shards), writer_(writer) {}
+  Merge(std::span<ShardState* const> shards, const LateSketches::Bucket& late,
+        segment::Writer& writer)
+      : shards_(shards), late_(late), writer_(writer) {}
 
   void collect(int64_t bucket_start_ms, int64_t counter_expiry_ms);
   void write();
@@ -44,7 +48,11 @@ class Merge {
   void gather_members(const Part& part);
   [[nodiscard]] static const Samples* samples_of(const Part& part);
 
+  // One shard has no two contexts of one key: nothing to find together.
+  [[nodiscard]] bool apart() const { return shards_.size() == 1 && late_.empty(); }
+
   std::span<ShardState* const> shards_;
+  const LateSketches::Bucket& late_;
   segment::Writer& writer_;
   std::vector<Part> parts_;
   std::vector<std::vector<SetMembers::Member>> members_;  // by shard, sorted by context
@@ -64,12 +72,13 @@ void Merge::collect(int64_t bucket_start_ms, int64_t counter_expiry_ms) {
     auto& sorted = members_.emplace_back(members.begin(), members.end());
     std::ranges::sort(sorted, {}, [](const auto& m) { return std::tuple(m.context, m.hash); });
   }
+  for (const auto& late : late_)
+    parts_.push_back({nullptr, 0, Kind::kDistribution, hash_bytes(late.first, 0), &late});
 }
 
 void Merge::add(const ShardState& shard, uint32_t id) {
   const ContextTable& contexts = shard.contexts;
-  // One shard has no two contexts of one key: nothing to find together.
-  const uint64_t hash = shards_.size() == 1 ? 0 : hash_bytes(contexts.key(id), 0);
+  const uint64_t hash = apart() ? 0 : hash_bytes(contexts.key(id), 0);
   parts_.push_back({&shard, id, contexts.at(id).kind, hash});
 }
 
@@ -88,7 +97,7 @@ void Merge::collect_zeros(const ShardState& shard, int64_t bucket_start_ms,
 }
 
 void Merge::write() {
-  if (shards_.size() == 1) {
+  if (apart()) {
     std::ranges::stable_sort(parts_, {}, &Part::kind);
     for (const Part& part : parts_) write_row({&part, 1});
     return;
@@ -171,6 +180,12 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   bins_.clear();
   SampleTotals totals{};
   for (const Part& part : parts) {
+    if (part.shard == nullptr) {
+      const LateSketches::Sketch& late = part.late->second;
+      totals.merge(late.totals);
+      bins_.insert(bins_.end(), late.bins.begin(), late.bins.end());
+      continue;
+    }
     const Samples* samples = samples_of(part);
     if (samples == nullptr) continue;
     totals.merge(samples->totals);
@@ -195,8 +210,8 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
 }  // namespace
 
 void merge_generations(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
-                       segment::Writer& writer) {
-  Merge merge(shards, writer);
+                       const LateSketches::Bucket& late, segment::Writer& writer) {
+  Merge merge(shards, late, writer);
   merge.collect(bucket_start * 1000, int64_t{plan.dogstatsd.counter_expiry_s} * 1000);
   merge.write();
 }

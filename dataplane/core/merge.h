@@ -5,6 +5,7 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/api/segment.h"
+#include "dataplane/core/late_sketches.h"
 
 namespace penstock {
 
@@ -12,9 +13,9 @@ struct ShardState;
 
 // Merges the sealed generations of `shards` by canonical key and kind and writes a row for each
 // context with samples, and a zero for each counter without that was seen less than
-// counter_expiry_s before `bucket_start` (Unix s). Kind by kind. Keeper's thread, holding every one
-// of the generations (EpochCell).
+// counter_expiry_s before `bucket_start` (Unix s). The distributions of `late` are of this bucket,
+// too. Kind by kind. Keeper's thread, holding every one of the generations (EpochCell).
 void merge_generations(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
-                       segment::Writer& writer);
+                       const LateSketches::Bucket& late, segment::Writer& writer);
 
 }  // namespace penstock

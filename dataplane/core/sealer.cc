@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "dataplane/core/carry_writer.h"
+#include "dataplane/core/late_sketches.h"
 #include "dataplane/core/merge.h"
 #include "dataplane/core/shard_state.h"
 
@@ -11,7 +13,7 @@ namespace penstock {
 
 struct Sealer::State {
   State(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance)
-      : plan(plan), stats(stats), instance(instance), carry(plan) {
+      : plan(plan), stats(stats), instance(instance), carry(plan), late(plan.limits.carry_bytes) {
     for (Shard* shard : shards) this->shards.push_back(shard->state_.get());
   }
 
@@ -22,12 +24,15 @@ struct Sealer::State {
   }
 
   std::vector<std::byte> write(int64_t bucket_start, std::span<ShardState* const> sealed);
+  std::vector<std::byte> write_late(int64_t bucket_start);
+  std::vector<std::byte> finish(segment::Writer& writer, uint64_t samples);
 
   const Plan& plan;
   KeeperStats& stats;
   const uint64_t instance;
   std::vector<ShardState*> shards;
   CarryWriter carry;
+  LateSketches late;
   uint64_t sequence = 0;
   uint64_t rows = 0;
   uint64_t samples = 0;
@@ -92,21 +97,46 @@ std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now 
     if (auto bytes = seal(bucket_start); !bytes.empty()) segments.push_back(std::move(bytes));
     settle();
   }
+  for (auto& bytes : seal_late(std::numeric_limits<int64_t>::max()))
+    segments.push_back(std::move(bytes));
+  return segments;
+}
+
+std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before) {
+  std::vector<std::vector<std::byte>> segments;
+  for (auto bucket = state_->late.first(); bucket && *bucket < before;
+       bucket = state_->late.first()) {
+    segments.push_back(state_->write_late(*bucket));
+  }
   return segments;
 }
 
 std::vector<std::byte> Sealer::State::write(int64_t bucket_start,
                                             std::span<ShardState* const> sealed) {
   segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
-  merge_generations(sealed, bucket_start, plan, writer);
+  if (plan.dogstatsd.copy_histograms != 0) {
+    for (const ShardState* shard : sealed)
+      stats.copies_unkept.add(carry.copy(shard->held().carry, late));
+  }
+  merge_generations(sealed, bucket_start, plan, late.take(bucket_start), writer);
   samples = 0;
   for (const ShardState* shard : sealed) {
     const Generation& generation = shard->held();
     samples += generation.sample_count;
     carry.write(generation.carry, writer);
   }
-  rows = writer.rows();
   stats.samples_sealed.add(samples);
+  return finish(writer, samples);
+}
+
+std::vector<std::byte> Sealer::State::write_late(int64_t bucket_start) {
+  segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
+  merge_generations({}, bucket_start, plan, late.take(bucket_start), writer);
+  return finish(writer, 0);
+}
+
+std::vector<std::byte> Sealer::State::finish(segment::Writer& writer, uint64_t samples) {
+  rows = writer.rows();
   if (rows == 0) return {};
   ++sequence;
   stats.segments_sealed.add(1);

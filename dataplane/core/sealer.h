@@ -21,8 +21,8 @@ namespace penstock {
 // A shard that has not flipped when `seal` is called is counted late and skipped; what it seals
 // afterwards joins the next Segment. Nothing is lost or counted twice.
 //
-// Writes of KeeperStats: segments_sealed, points_sealed, samples_sealed, late_shards, seal_us_last,
-// seal_us_max.
+// Writes of KeeperStats: segments_sealed, points_sealed, samples_sealed, late_shards,
+// copies_unkept, seal_us_last, seal_us_max.
 class Sealer {
  public:
   // `plan`, `shards` and `stats` outlive the sealer. `instance` goes into every Segment.
@@ -40,9 +40,14 @@ class Sealer {
   // Segment's bytes. Empty if there was no row: then no sequence number is used up.
   std::vector<std::byte> seal(int64_t bucket_start);
 
+  // The Segments of buckets that start before `before` (Unix s) and got distributions after they
+  // were sealed (ruling 5; only copies of timestamped histogram samples do). Call after `seal`,
+  // with its bucket. Mostly none. They stand for no samples.
+  std::vector<std::vector<std::byte>> seal_late(int64_t before);
+
   // At a stop, after the shards' threads have ended: flips every shard from this thread and seals
-  // all that is left into the open bucket. Usually one Segment, none without rows, two when a
-  // shard was late just before.
+  // all that is left into the open bucket, or where it belongs (seal_late). Usually one Segment,
+  // none without rows, two when a shard was late just before.
   std::vector<std::vector<std::byte>> seal_rest(int64_t bucket_start, Now now);
 
   // Of the last `seal` or `seal_rest`: sequence number of the newest Segment (0: none yet), its

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 #include "dataplane/core/shard_state.h"
 
@@ -29,7 +30,13 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
       options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       index(index),
       scratch(kValuesMax),
+      copies(plan.dogstatsd.copy_histograms == 0
+                 ? 0
+                 : plan.limits.contexts + ContextTable::kOverflowContexts),
       enricher(plan),
+      copy_key(copies.size() == 0
+                   ? 0
+                   : enricher.key_size_max() + plan.dogstatsd.copy_prefix.size + kVarintMax),
       memo(plan.limits.memo_bytes, random_seed()),
       contexts(plan.limits.contexts, plan.limits.context_bytes, random_seed(),
                plan.str(plan.dogstatsd.default_host)),
@@ -174,6 +181,7 @@ void ShardState::confirm(Line& line) {
 }
 
 void ShardState::publish() {
+  open().sample_count += burst.aggregated + burst.overflow + burst.timestamped;
 #define PENSTOCK_FIELD(name) \
   if (burst.name != 0) stats.name.add(burst.name);
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)

@@ -37,6 +37,11 @@ struct ShardState {
     LineMemo::Entry* entry;  // candidate; null: a miss
     LineTarget target;
   };
+  // Where the samples of a histogram are copied to; by the histogram's id.
+  struct Copy {
+    uint32_t of;  // incarnation of the histogram; 0: not known
+    uint32_t id, incarnation;
+  };
   // Enough lines in flight to hide the memo's misses, few enough to stay in the first cache.
   static constexpr size_t kBatch = 64;
 
@@ -69,12 +74,17 @@ struct ShardState {
   void take_new(const Line& line);
   void leave_out(size_t samples);
   LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
+  bool carry_metric(const Line& line);
   void remember(const Line& line, const LineTarget& target);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);
   void accumulate(const LineTarget& target, Slot& slot, const Line& line,
                   std::span<const double> values);
   void add_samples(const LineTarget& target, Slot& slot, std::span<const double> values);
+
+  // histogram_copy.cc
+  void copy_samples(const LineTarget& histogram, std::span<const double> values);
+  void find_copy(const LineTarget& histogram, LineTarget& target);
 
   // shard_epoch.cc
   void flip();
@@ -104,7 +114,9 @@ struct ShardState {
   std::array<dogstatsd::Line, kBatch> texts;
   std::array<Line, kBatch> batch;
   LazyArray<double> scratch;  // the values of one line
+  LazyArray<Copy> copies;     // empty: histograms are not copied
   Enricher enricher;
+  LazyArray<char> copy_key;
   LineMemo memo;
 
   // Read by the keeper too.

@@ -87,6 +87,7 @@ void Keeper::seal(int64_t bucket_start) {
   const int64_t deadline_ms = monotonic_ms() + kFlipMs;
   while (!p_.sealer.ready() && monotonic_ms() < deadline_ms) ::usleep(100);
   hold(p_.sealer.seal(bucket_start));
+  for (const auto& segment : p_.sealer.seal_late(bucket_start)) hold(segment);
   wake_shards();
 }
 

@@ -8,8 +8,9 @@
 //   Block load(const char*)        any alignment
 //   uint64_t equal(Block, char)    bit i: byte i is that character
 //   bool short_number(const char* text, size_t size, double& out)
-//                                  digits with at most one point; false: not so, or more digits
-//                                  than it can round correctly (64 bytes are readable from `text`)
+//                                  perhaps `-`, then digits with at most one point; false: not so,
+//                                  or more digits than it can round correctly (64 bytes are
+//                                  readable from `text`, `size` is not 0)
 // Each build has an `Ops` of its own in an unnamed namespace, so that what is instantiated here is
 // local to it. Functions shared with other files must stay out of here, or be calls: an inline
 // function of the standard library that the compiler does not inline becomes one copy for the whole
@@ -30,15 +31,15 @@ struct Body {
   // The lowest `n` bits, n up to 64 or more.
   static uint64_t low_bits(size_t n) { return n < kBlock ? (uint64_t{1} << n) - 1 : ~uint64_t{0}; }
 
-  // 64 where there is none.
+  // 63 where there is none, and no branch to find that out.
   static uint32_t lowest_bit(uint64_t mask) {
-    return mask != 0 ? static_cast<uint32_t>(__builtin_ctzll(mask)) : kBlock;
+    return static_cast<uint32_t>(__builtin_ctzll(mask | uint64_t{1} << (kBlock - 1)));
   }
 
-  // Offsets of up to kLines newlines, plus what else the last block held.
+  // Offsets of up to kLines newlines, plus what else the last block held. Offsets are written
+  // whether there or not, because a branch on their number would be mispredicted for every other
+  // block: one where lines are long, four where a block holds two. That much a predictor learns.
   struct Newlines {
-    // Four are written for every block, whether there or not: a branch on their number would be
-    // mispredicted for every other block.
     static constexpr size_t kStep = 4;
     uint32_t at[kLines + kBlock + kStep];
     size_t count = 0;
@@ -47,21 +48,25 @@ struct Body {
       const auto base = static_cast<uint32_t>(block);
       const auto found = static_cast<size_t>(__builtin_popcountll(mask));
       uint32_t* to = at + count;
-      for (size_t i = 0; i < kStep; ++i, mask &= mask - 1) {
-        to[i] = base + lowest_bit(mask);
-      }
-      for (size_t i = kStep; i < found; ++i, mask &= mask - 1) [[unlikely]] {
-          to[i] = base + lowest_bit(mask);
-        }
       count += found;
+      *to++ = base + lowest_bit(mask);
+      mask &= mask - 1;
+      if (mask == 0) return;
+      for (size_t i = 1; i < kStep; ++i, mask &= mask - 1) *to++ = base + lowest_bit(mask);
+      for (size_t i = kStep; i < found; ++i, mask &= mask - 1) [[unlikely]] {
+          *to++ = base + lowest_bit(mask);
+        }
     }
   };
 
   static void find_newlines(const char* data, size_t size, size_t at, size_t enough,
                             Newlines& out) {
-    for (size_t block = at; block < size && out.count < enough; block += kBlock) {
-      const uint64_t mask = Ops::equal(Ops::load(data + block), '\n');
-      out.add(mask & low_bits(size - block), block);
+    size_t block = at;
+    for (; block + kBlock <= size && out.count < enough; block += kBlock) {
+      out.add(Ops::equal(Ops::load(data + block), '\n'), block);
+    }
+    if (block < size && out.count < enough) {
+      out.add(Ops::equal(Ops::load(data + block), '\n') & low_bits(size - block), block);
     }
   }
 
@@ -116,16 +121,17 @@ struct Body {
   // first block.
   static Reason find_parts(Line& line) {
     const auto block = Ops::load(line.data);
-    const uint64_t pipes = Ops::equal(block, '|') & low_bits(line.size);
-    if (pipes == 0) [[unlikely]]
+    const uint64_t pipes = Ops::equal(block, '|');
+    const uint32_t pipe = lowest_bit(pipes);
+    const uint32_t colon = lowest_bit(Ops::equal(block, ':'));
+    if (pipes == 0 || pipe >= line.size) [[unlikely]]
       return find_distant_parts(line);
-    const uint64_t colons = Ops::equal(block, ':') & (pipes - 1) & ~pipes;  // before the first pipe
-    if (colons == 0) [[unlikely]]
+    if (colon >= pipe) [[unlikely]]
       return Reason::kNoColon;
-    return set_parts(line, lowest_bit(colons), lowest_bit(pipes));
+    return set_parts(line, colon, pipe);
   }
 
-  static Reason find_distant_parts(Line& line) {
+  [[gnu::noinline]] static Reason find_distant_parts(Line& line) {
     const char* end = line.data + line.size;
     const char* pipe = find(line.data, end, '|');
     if (pipe == end) return Reason::kNoPipe;
@@ -154,33 +160,27 @@ struct Body {
     return end;
   }
 
-  static constexpr double kSigns[2] = {1, -1};
-
-  static bool parse_number(const char* text, size_t size, double& out) {
-    const bool negative = *text == '-';
-    const size_t sign = negative ? 1 : 0;
-    double magnitude = 0;
-    if (Ops::short_number(text + sign, size - sign, magnitude)) [[likely]] {
-      out = magnitude * kSigns[sign];  // without a branch
-      return true;
-    }
-    return dogstatsd::parse_float({text, size}, out);
+  [[gnu::noinline]] static bool parse_number(const char* text, size_t size, double& out) {
+    return Ops::short_number(text, size, out) || dogstatsd::parse_float({text, size}, out);
   }
 
   static Reason parse_values(std::string_view value, std::span<double> out, size_t& count) {
+    if (!Ops::short_number(value.data(), value.size(), *out.data())) [[unlikely]]
+      return parse_long(value, out, count);
     count = 1;
-    if (parse_number(value.data(), value.size(), *out.data())) [[likely]]
-      return Reason::kOk;
-    return parse_packed(value.data(), value.data() + value.size(), out.data(), count);
+    return Reason::kOk;
   }
 
-  static Reason parse_packed(const char* at, const char* end, double* out, size_t& count) {
+  // Packed values, or one that is not short.
+  [[gnu::noinline]] static Reason parse_long(std::string_view value, std::span<double> out,
+                                             size_t& count) {
+    const char* at = value.data();
+    const char* const end = at + value.size();
     count = 0;
-    const char* colon = find(at, end, ':');
-    if (colon == end) return Reason::kBadValue;
-    for (;; colon = find(at, end, ':')) {
+    for (;;) {
+      const char* const colon = find(at, end, ':');
       const auto size = static_cast<size_t>(colon - at);
-      if (size != 0 && !parse_number(at, size, out[count++])) return Reason::kBadValue;
+      if (size != 0 && !parse_number(at, size, out.data()[count++])) return Reason::kBadValue;
       if (colon == end) return count != 0 ? Reason::kOk : Reason::kNoValues;
       at = colon + 1;
     }
@@ -225,16 +225,25 @@ struct Body {
     out.timestamp = 0;
     out.origin = {};
     out.values = 1;
-    if (!take_type(at, end, out.type)) return Reason::kBadType;
+    if (!take_type(at, end, out.type)) [[unlikely]]
+      return Reason::kBadType;
     if (out.type != Type::kSet) {
       const Reason reason = parse_values(line.value(), scratch, out.values);
-      if (reason != Reason::kOk) return reason;
+      if (reason != Reason::kOk) [[unlikely]]
+        return reason;
     }
+    return at == end ? Reason::kOk : parse_fields(at, end, options, out);
+  }
+
+  // From the pipe after the type.
+  [[gnu::noinline]] static Reason parse_fields(const char* at, const char* end,
+                                               const dogstatsd::Options& options, Metric& out) {
     while (at != end) {
       const char* const field = at + 1;
       at = find(field, end, '|');
       const Reason reason = parse_field(field, at, options, out);
-      if (reason != Reason::kOk) return reason;
+      if (reason != Reason::kOk) [[unlikely]]
+        return reason;
     }
     return Reason::kOk;
   }

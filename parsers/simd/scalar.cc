@@ -32,6 +32,11 @@ struct Ops {
   }
 
   static bool short_number(const char* text, size_t size, double& out) {
+    const bool negative = *text == '-';
+    if (negative) {
+      ++text;
+      --size;
+    }
     constexpr size_t kDigits = 15;  // mantissa and power of ten are then exact doubles
     static constexpr double kPowers[kDigits + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
@@ -52,7 +57,7 @@ struct Ops {
     }
     if (digits == 0 || digits > kDigits) return false;
     const auto value = static_cast<double>(static_cast<int64_t>(mantissa));
-    out = point == size ? value : value / kPowers[size - 1 - point];
+    out = (negative ? -1.0 : 1.0) * (point == size ? value : value / kPowers[size - 1 - point]);
     return true;
   }
 };

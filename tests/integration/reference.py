@@ -248,16 +248,63 @@ class Config:
         self.buffer_size = keys.get("dogstatsd_buffer_size", 8192)
         self.aggregates = keys.get("histogram_aggregates", ["max", "median", "avg", "count"])
         self.percentiles = [int(float(p) * 100 + 0.5) for p in keys.get("histogram_percentiles", ["0.95"])]
+        self.cardinality = keys.get("dogstatsd_tag_cardinality", "low").encode()
+        self.unified = keys.get("origin_detection_unified", False)
+        self.profiles = [(p["prefix"].encode(), [Mapping(m) for m in p["mappings"]])
+                         for p in keys.get("dogstatsd_mapper_profiles", [])]
+        which = "metric_filterlist" if keys.get("metric_filterlist") else "statsd_metric_blocklist"  # 7.6
+        self.filters = [entry.encode() for entry in keys.get(which, [])]
+        self.filter_prefix = keys.get(which + "_match_prefix", False)
+        suffixes = tuple(["." + a for a in self.aggregates] + [f".{p}percentile" for p in self.percentiles])
+        self.series_filters = [f for f in self.filters if f.decode().endswith(suffixes)]
+
+    def filtered(self, name, filters):
+        return any(name.startswith(f) if self.filter_prefix else name == f for f in filters)
+
+
+class Mapping:
+    """A mapping of a mapper profile (7.1)."""
+
+    def __init__(self, keys):
+        match = keys["match"].encode()
+        if keys.get("match_type", "wildcard") == "wildcard":
+            match = match.replace(b".", rb"\.").replace(b"*", rb"([^.]*)")
+        self.pattern = re.compile(b"^" + match + rb"\Z", re.S)
+        self.name = keys["name"].encode()
+        self.tags = [(key.encode(), value.encode()) for key, value in keys.get("tags", {}).items()]
+
+    def expand(self, expression, match):
+        def group(reference):
+            if reference[0] == b"$$":
+                return b"$"
+            name = (reference[1] or reference[2]).decode()
+            try:
+                return match.group(int(name) if name.isdigit() else name) or b""
+            except IndexError:
+                return b""
+        return re.sub(rb"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})", group, expression)
+
+    def apply(self, m):
+        match = self.pattern.search(m.name)
+        if match:
+            m.name = self.expand(self.name, match)
+            m.tags = m.tags + [key + b":" + self.expand(value, match) for key, value in self.tags]
+        return bool(match)
 
 
 def enrich(m, config):
     """Resolves host, tags and name."""
-    host, tags, entity = config.host, [], False
+    if m.kind == "metric":
+        for prefix, mappings in config.profiles:
+            if prefix == b"*" or m.name.startswith(prefix):
+                any(mapping.apply(m) for mapping in mappings)
+                break
+    host, tags, entity = config.host, [], b""
     for tag in m.tags:  # 7.2
         if tag.startswith(b"host:"):
             host = tag[5:]
         elif tag.startswith(b"dd.internal.entity_id:"):
-            entity = True
+            entity = tag[22:]
         elif tag.startswith(b"dd.internal.jmx_check_name:"):
             pass
         elif tag.startswith(b"dd.internal.card:") and not m.cardinality:
@@ -266,7 +313,9 @@ def enrich(m, config):
             tags.append(tag)
     m.host = m.host or host
     tags += config.tags  # 7.3
-    if m.container and not entity and m.cardinality.lower() == b"high":  # 7.5: an entity stands for the container
+    # 7.5: an entity stands for the container
+    high = (m.cardinality or config.cardinality).lower() == b"high"
+    if m.container and high and (config.unified or not entity):
         tags.append(b"container_id:" + m.container)
     m.tags = tuple(sorted(set(tags)))
     if m.kind == "metric" and not m.name.startswith(config.unprefixed):  # 7.4
@@ -358,6 +407,7 @@ class Server:
         self.lines = collections.Counter()
         self.rejected = collections.Counter()
         self.samples = collections.Counter()
+        self.series_filtered = 0
 
     def datagram(self, data, source):
         self.packets["offered"] += 1
@@ -388,7 +438,10 @@ class Server:
         self.lines["ok"] += 1
         self.lines[m.kind + "s"] += 1
         enrich(m, self.config)
-        if m.kind == "metric":
+        if m.kind == "metric" and self.config.filtered(m.name, self.config.filters):
+            self.samples["total"] += len(m.values)
+            self.samples["filtered"] += len(m.values)
+        elif m.kind == "metric":
             for value in m.values:
                 self.sample(m, value)
         else:
@@ -428,6 +481,7 @@ class Server:
 
     def points(self, bucket):
         """Everything, as the objects of the JSON lines."""
+        self.series_filtered = 0
         out = list(self.at_once)
         for (name, host, tags, kind), state in self.contexts.items():
             if kind == "counter":
@@ -438,6 +492,9 @@ class Server:
                 out.append(series(bucket, "gauge", name, host, tags, len(state)))
             elif kind == "histogram":
                 for suffix, type_, value in state.series(self.config):
+                    if self.config.filtered(name + suffix.encode(), self.config.series_filters):
+                        self.series_filtered += 1
+                        continue
                     out.append(series(bucket, type_, name + suffix.encode(), host, tags, value))
             else:
                 out.append({"ts": bucket, "type": "sketch", "metric": text(name), "host": text(host),

@@ -9,6 +9,8 @@ import unicodedata
 
 import lab
 import pytest
+import yaml
+from conftest import assert_balanced, send_uds
 
 FIXTURES = lab.ROOT / "tests/fixtures"
 OK, REFUSED, USAGE = 0, 1, 2
@@ -110,6 +112,7 @@ final
   host            db1
   tags            dc:eu, env:prod
   context id      7a28ad12927728f5
+  filtered        no
   samples         2 aggregated
 
 caf\u00e9:1,5|g
@@ -129,6 +132,68 @@ final
 """
 
 
+MAPPED = """\
+hostname: h
+statsd_metric_namespace: ns
+statsd_metric_namespace_blacklist: [jvm]
+metric_filterlist: [ns.tmp]
+metric_filterlist_match_prefix: true
+dogstatsd_mapper_profiles:
+  - name: jobs
+    prefix: "job."
+    mappings:
+      - match: "job.duration.*.*"
+        name: "job.duration"
+        tags: {job_type: "$1", host: "$2"}
+      - {match: "job.tmp.*", name: "tmp.$1"}
+"""
+
+
+def test_mapper_namespace_and_filter(folder):
+    path = folder / "penstock.yaml"
+    path.write_text(MAPPED)
+    mapped, filtered, excluded, check = objects(explain(
+        "--json", "--config", str(path), "job.duration.etl.w7:1|ms|#z", "job.tmp.x:1:2|c|T5", "jvm.heap:1|g",
+        "_sc|job.tmp.x|0"))
+    assert mapped["parsed"]["name"] == "job.duration.etl.w7" and mapped["parsed"]["tags"] == ["z"]
+    final = mapped["final"]
+    assert (final["mapped_name"], final["name"], final["host"]) == ("job.duration", "ns.job.duration", "w7")
+    assert final["tags"] == ["job_type:etl", "z"] and final["filtered"] is False
+    final = filtered["final"]
+    assert (final["mapped_name"], final["name"], final["filtered"]) == ("tmp.x", "ns.tmp.x", True)
+    assert final["filtered_by"] == "ns.tmp" and final["samples"] == {"filtered": 2}
+    assert excluded["final"]["name"] == "jvm.heap" and excluded["final"]["tags"] == []
+    assert check["final"] == {"host": "h", "tags": []}
+    text = explain("--config", str(path), "job.tmp.x:1|c").stdout.decode()
+    assert "  mapped name     tmp.x\n  name            ns.tmp.x\n" in text
+    assert "  filtered        yes, by ns.tmp\n  samples         1 filtered\n" in text
+
+
+def test_the_server_does_what_explain_says(penstockd, config, folder):
+    profiles = yaml.safe_load(MAPPED)
+    c = config(**{**profiles, "dogstatsd_tags": ["dc:1"], "dogstatsd_origin_detection_client": True})
+    lines = ["plain:1|c", "job.duration.etl.w7:1|g|#z,,a,z", "jvm.heap:1|g|#host:", "odd name\u00fc:1|s|#host:b,host:c",
+             "card:1|c|c:ci-abc|card:HIGH|#dd.internal.card:low", "stamped:5|g|T1700000003|#b,a,b", "job.tmp.x:1|c",
+             "wide:1|c|c:ci-abc|#dd.internal.card:high,dd.internal.entity_id:none"]
+    daemon = penstockd(c).start()
+    send_uds(c, "\n".join(lines))
+    ledger = daemon.stop()
+    assert_balanced(ledger)
+    got = {(p["metric"], p["host"], tuple(p["tags"])) for p in daemon.points()}
+    finals = [o["final"] for o in objects(explain("--json", "--config", str(daemon.config), *lines))]
+    assert got == {(f["name"], f["host"], tuple(f["tags"])) for f in finals if not f["filtered"]}
+    for counter in ("aggregated", "timestamped", "filtered"):
+        assert ledger["samples"][counter] == sum(f["samples"].get(counter, 0) for f in finals), counter
+
+
+def test_a_wrong_mapper_is_off_as_in_the_server(folder):
+    path = folder / "penstock.yaml"
+    path.write_text(MAPPED.replace("job.tmp.*", "job.**"))
+    done = explain("--json", "--config", str(path), "job.duration.etl.w7:1|ms")
+    assert done.returncode == OK and b"mapper is off" in done.stderr and b"job.**" in done.stderr
+    assert objects(done)[0]["final"]["name"] == "ns.job.duration.etl.w7"
+
+
 def test_lines_are_cut_as_in_the_server():
     done = explain("--parse-only", "--json", stdin=b"\r\n\na:1|c\r\n\n\nb:1|s\r\r\nc:1|g")
     assert [o.get("name", o.get("reason")) for o in objects(done)] == ["a", "bad-type", "c"]
@@ -143,11 +208,12 @@ def test_exit_codes(args, code):
 def test_help():
     done = explain("--help")
     assert done.returncode == OK and b"--parse-only" in done.stdout
+    assert lab.run(lab.PENSTOCKCTL, "--help", "explain").stdout == done.stdout.decode()
     assert b"explain" in lab.run(lab.PENSTOCKCTL, "--help").stdout.encode()
 
 
 @pytest.mark.parametrize("args, says", [
-    (["--nonsense"], b"nonsense"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
+    (["--nonsense"], b"nonsense"), (["--socket", "x"], b"socket"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
                                                               b"/nonexistent.yaml"),
 ])
 def test_usage(args, says):

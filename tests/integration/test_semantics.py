@@ -250,6 +250,25 @@ CONFIGS = {
         dogstatsd_eol_required=["udp"], hostname="h\u00f6st", dogstatsd_origin_detection_client=True,
         dogstatsd_buffer_size=8191, histogram_percentiles=[0.95, 0.5], statsd_metric_namespace="all",
         statsd_metric_namespace_blacklist=[]),
+    "mapped": dict(
+        statsd_metric_namespace="ns", dogstatsd_origin_detection_client=True, dogstatsd_tag_cardinality="High",
+        dogstatsd_mapper_profiles=[
+            {"name": "a", "prefix": "a", "mappings": [
+                {"match": "a.*", "name": "mapped.$1", "tags": {"was": "${1}", "host": "$1x"}},
+                {"match": "a(.*)", "match_type": "regex", "name": "all$$.${1}$2", "tags": {"dd.internal.card": "low"}}]},
+            {"name": "never", "prefix": "a#", "mappings": [{"match": "*", "name": "never"}]},
+            {"name": "n", "prefix": "n", "mappings": [{"match": "nothing", "name": "never"}]},
+            {"name": "rest", "prefix": "*", "mappings": [
+                {"match": "kafka.*", "name": "jvm.$1"},
+                {"match": "(?P<first>[b-e])\\.?(.*)", "match_type": "regex", "name": "$first.${2}.$first_2",
+                 "tags": {"second": "$2", "dd.internal.entity_id": "$3", "env": "$first"}},
+                {"match": "*", "name": "$1"}, {"match": "tiny.*", "name": "tiny"}]}],
+        metric_filterlist=["ns.sum", "ns.mapped.max", "ns.b.c..count", "ns._.max", "jvm.x", "ns.rate."],
+        metric_filterlist_match_prefix=False, statsd_metric_blocklist=["ns"]),
+    "filtered": dict(
+        statsd_metric_blocklist=["s", "a.max", "rate.udp", "extreme.uds", "_.max", "packed.95percentile", "b.c.sum"],
+        statsd_metric_blocklist_match_prefix=True, metric_filterlist=[], dogstatsd_origin_detection_client=True,
+        dogstatsd_tag_cardinality="high", origin_detection_unified=True),
     "two-shards": dict(penstock={"cores": {"control": 0, "data": [0, 1]}, "wiring": "pipeline"}),
 }
 SOCKETS = ("uds", "udp1", "udp2", "udp3")  # of a client; each is a flow of its own
@@ -379,8 +398,9 @@ def test_output_is_what_the_reference_says(runs, name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ledger_is_what_the_reference_says(runs, name):
-    reference, _, ledger, _ = runs[name]
+    reference, _, ledger, bucket = runs[name]
     assert_balanced(ledger)
+    reference.points(bucket)
     packets, lines, samples = (
         {k: v for k, v in ledger[part].items() if isinstance(v, int) and v} for part in ("packets", "lines", "samples"))
     assert packets == dict(reference.packets)
@@ -388,6 +408,10 @@ def test_ledger_is_what_the_reference_says(runs, name):
     assert lines == dict(reference.lines)
     del samples["sealed"]
     assert samples == dict(reference.samples)
+    jsonl = next(e for e in ledger["points"]["exporters"] if e["name"] == "jsonl")
+    assert jsonl["filtered"] == reference.series_filtered
+    if name in ("mapped", "filtered"):
+        assert reference.series_filtered > 0 and reference.samples["filtered"] > 0
 
 
 @pytest.mark.parametrize("name", CONFIGS)

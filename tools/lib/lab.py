@@ -15,6 +15,7 @@ PENSTOCKD = BUILD / "controlplane/penstockd"
 DATA_PLANE = BUILD / "dataplane/penstock-dataplane"
 PENSTOCKCTL = BUILD / "tools/penstockctl/penstockctl"
 PKTGEN = BUILD / "tools/pktgen/penstock-pktgen"
+REPLAY = BUILD / "tools/replay/penstock-replay"
 
 
 class LabError(Exception):

@@ -199,6 +199,9 @@ void put_final_metric(Object& o, const Explained& e) {
   put_values(o, e, /*finite=*/true);
   o.put("rate", final.rate);
   o.put("context_id", std::string_view(context_id_text(final.context_id)));
+  const std::string* entry = final.identity.filtered;
+  o.put("filtered", entry != nullptr);
+  if (entry != nullptr) o.put("filtered_by", std::string_view(*entry));
   Object samples(o.key("samples"));
   for (const SampleCount& s : final.samples) samples.put(s.counter, uint64_t{s.samples});
 }

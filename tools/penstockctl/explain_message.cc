@@ -108,9 +108,17 @@ void Explainer::enrich_metric() {
     final.bad_rate = rate.bad;
     if (rate.inverse != 1) final.rate = rate.bad ? 1 / rate.inverse : m.rate;
   }
+  count_samples();
+}
+
+// As the shard does (spec 7.6, 8.3, 8.8).
+void Explainer::count_samples() {
+  const dogstatsd::Metric& m = out_.metric;
   const auto add = [&](std::string_view counter, size_t samples) {
-    if (samples != 0) final.samples.push_back({counter, samples});
+    if (samples != 0) out_.final.samples.push_back({counter, samples});
   };
+  if (out_.truncated) return;  // no packet brings it
+  if (out_.final.identity.filtered != nullptr) return add("filtered", m.values);
   if (m.timestamp != 0 && m.type != Type::kCount && m.type != Type::kGauge) {
     return add("unsupported_timestamped", m.values);
   }

@@ -77,6 +77,7 @@ class Explainer {
   dogstatsd::Reason parse_metric(const dogstatsd::Line& line);
   void enrich();
   void enrich_metric();
+  void count_samples();
 
   const Plan& plan_;
   const dogstatsd::Options options_;

@@ -170,9 +170,11 @@ void final_metric_rows(std::string& out, const Explained& e) {
   bytes_row(out, "name", final.identity.name);
   identity_rows(out, final.identity);
   row(out, "context id", context_id_text(final.context_id));
+  const std::string* entry = final.identity.filtered;
+  row(out, "filtered", entry != nullptr ? "yes, by " + visible(*entry) : "no");
   List samples;
   for (const SampleCount& s : final.samples) samples.add(cat(s.samples, " ", s.counter));
-  row(out, "samples", samples.text());
+  row(out, "samples", final.samples.empty() ? "none" : samples.text());
 }
 
 void final_rows(std::string& out, const Explained& e) {

@@ -44,9 +44,15 @@ constexpr char kHelp[] =
 
 // The command that needs no penstockd has options of its own.
 bool wants_explain(int argc, char** argv) {
-  int i = 1;
-  while (i < argc && std::string_view(argv[i]) == "--json") ++i;
-  return i < argc && std::string_view(argv[i]) == "explain";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--socket") {
+      ++i;
+    } else if (!argument.starts_with("-")) {
+      return argument == "explain";
+    }
+  }
+  return false;
 }
 
 struct Arguments {

@@ -120,6 +120,7 @@ absl::StatusOr<Config> read_config(const std::string& path) {
   absl::StatusOr<LoadedConfig> loaded =
       path.empty() ? parse_config("", "environment", environment) : load_config(path, environment);
   RETURN_IF_ERROR(loaded.status());
+  for (const std::string& fault : loaded->faults) complain(cat("the mapper is off: ", fault));
   for (const std::string& warning : loaded->warnings) complain(warning);
   return std::move(loaded->config);
 }
@@ -136,13 +137,10 @@ void set_options(const Config& config, Options& options) {
   options.eol_udp = config.eol_udp;
   options.eol_uds = config.eol_uds;
   options.eol_pipe = config.eol_pipe;
-  std::vector<std::string> ignored;
+  std::vector<std::string> ignored;  // told when the configuration was read
   options.histograms =
       HistogramConfig::parse(config.histogram_aggregates, config.histogram_percentiles, ignored);
-  for (const std::string& name : ignored) {
-    complain(cat("histogram_aggregates or histogram_percentiles: \"", std::string_view(name),
-                 "\" is none; ignored"));
-  }
+  options.histograms.leave_out(config.filter, config.filter_prefix);
 }
 
 // Where the lines go. Remembers the first error.

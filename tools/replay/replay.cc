@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -147,6 +148,7 @@ struct Replay::State {
   CanonicalLines lines;
   std::string text;
   Reception reception;
+  uint64_t filtered = 0;  // series of histograms
 };
 
 Replay::State::State(const Plan& plan, const Options& options,
@@ -231,6 +233,7 @@ bool Replay::State::close() {
   const std::vector<std::byte> bytes = sealer->seal(bucket);
   settle(now);
   if (!bytes.empty()) deliver(bytes);
+  for (const auto& late : sealer->seal_late(bucket)) deliver(late);
   return !bytes.empty();
 }
 
@@ -244,7 +247,7 @@ void Replay::State::settle(Now now) {
 void Replay::State::deliver(std::span<const std::byte> bytes) {
   const absl::StatusOr<segment::Reader> reader = segment::Reader::open(bytes);
   if (!reader.ok()) std::abort();  // our own bytes: memory is broken
-  for_each_point(*reader, options.histograms, lines);
+  filtered += for_each_point(*reader, options.histograms, lines);
   ++reception.segments;
   reception.last_sequence = reader->meta().sequence;
   reception.points += reader->rows();
@@ -264,6 +267,8 @@ void Replay::take(const Record& record) { state_->take(record); }
 void Replay::finish() {
   state_->flush_all();
   if (state_->started) state_->close();
+  for (const auto& late : state_->sealer->seal_late(std::numeric_limits<int64_t>::max()))
+    state_->deliver(late);
   state_->keeper->drained.set(1);
 }
 
@@ -274,7 +279,11 @@ nlohmann::ordered_json Replay::ledger() const {
   LedgerInput input;
   input.live = *blocks;
   input.reception = state_->reception;
-  input.exporters = {{"jsonl", state_->reception.points, 0, 0}};
+  input.exporters = {{.name = "jsonl",
+                      .delivered = state_->reception.points,
+                      .queued = 0,
+                      .given_up = 0,
+                      .filtered = state_->filtered}};
   return make_ledger(input);
 }
 
@@ -283,7 +292,7 @@ std::vector<std::string> Replay::notes() const {
     Counter ShardStats::*counter;
     const char* text;
   };
-  static constexpr std::array<Bound, 5> kBounds = {{
+  static constexpr std::array<Bound, 6> kBounds = {{
       {&ShardStats::overflow,
        "samples of contexts beyond penstock.limits.contexts or "
        ".context_bytes: they are in penstock.overflow"},
@@ -293,6 +302,8 @@ std::vector<std::string> Replay::notes() const {
       {&ShardStats::set_members_unkept,
        "members beyond penstock.limits.set_members: sets may be too small"},
       {&ShardStats::carry_full, "timestamped samples refused: penstock.limits.carry_bytes"},
+      {&ShardStats::copies_unkept,
+       "copies of timestamped histogram samples refused: penstock.limits.carry_bytes"},
       {&ShardStats::carry_full_events, "events and checks refused: penstock.limits.carry_bytes"},
   }};
   std::vector<std::string> notes;
@@ -301,6 +312,8 @@ std::vector<std::string> Replay::notes() const {
     for (const ShardStats* stats : state_->shard_stats) n += (stats->*counter).get();
     if (n != 0) notes.push_back(cat(n, " ", text, "; the result depends on --shards"));
   }
+  if (const uint64_t n = state_->keeper->copies_unkept.get(); n != 0)
+    notes.push_back(cat(n, " copies of timestamped histogram samples beyond carry_bytes"));
   if (const uint64_t n = state_->lines.not_finite(); n != 0)
     notes.push_back(cat(n, " points left out: infinite or not a number, which JSON cannot say"));
   if (const uint64_t n = state_->keeper->clock_steps.get(); n != 0)

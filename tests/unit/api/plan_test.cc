@@ -91,6 +91,13 @@ INSTANTIATE_TEST_SUITE_P(
                  p.dogstatsd.mapper.profile_count = 1;
                  p.dogstatsd.mapper.profiles[0].prefix = {0, 1 << 30};
                }},
+        Damage{"filter outside",
+               [](Plan& p) {
+                 p.dogstatsd.filter.count = 1;
+                 p.dogstatsd.filter.entries[0] = {0, 1 << 30};
+               }},
+        Damage{"cardinality",
+               [](Plan& p) { p.dogstatsd.tag_cardinality = dogstatsd::Cardinality{9}; }},
         Damage{"text size", [](Plan& p) { p.text_size = kPlanTextBytes + 1; }}),
     [](const auto& info) { return "Case" + std::to_string(info.index); });
 

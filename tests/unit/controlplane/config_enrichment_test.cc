@@ -206,6 +206,42 @@ TEST(ConfigMapper, IsInTheBudget) {
   EXPECT_THAT(describe(*compiled), HasSubstr("6.0 MiB  6 x patterns of dogstatsd_mapper_profiles"));
 }
 
+TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {
+  struct Case {
+    const char* text;
+    const char* plan;
+    size_t warnings = 0;
+  };
+  constexpr char kDefault[] = "origin cardinality low optout 1 entity_precedence 0 unified 0\n";
+  const Case cases[] = {
+      {"", kDefault},
+      {"dogstatsd_tag_cardinality: ''", kDefault},
+      {"dogstatsd_tag_cardinality: LOW", kDefault},
+      {"dogstatsd_tag_cardinality: medium", kDefault, 1},
+      {"dogstatsd_tag_cardinality: None", kDefault, 1},
+      {"dogstatsd_tag_cardinality: High",
+       "origin cardinality high optout 1 entity_precedence 0 unified 0\n"},
+      {"dogstatsd_tag_cardinality: Orch",
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+      {"dogstatsd_tag_cardinality: orchestrator",
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+      {"{dogstatsd_tag_cardinality: none, dogstatsd_origin_optout_enabled: false, "
+       "dogstatsd_entity_id_precedence: true, origin_detection_unified: true}",
+       "origin cardinality none optout 0 entity_precedence 1 unified 1\n"},
+  };
+  for (const Case& c : cases) {
+    const LoadedConfig loaded = good(c.text);
+    const std::string plan = plan_from(loaded.config, "origin");
+    EXPECT_EQ(plan.substr(0, plan.find('\n') + 1), c.plan) << c.text;
+    EXPECT_EQ(loaded.warnings.size(), c.warnings) << c.text;
+    EXPECT_THAT(loaded.ignored, IsEmpty()) << c.text;
+  }
+  EXPECT_THAT(good("dogstatsd_tag_cardinality: medium").warnings,
+              ElementsAre("p.yaml:1: dogstatsd_tag_cardinality = \"medium\": is not one of low, "
+                          "orchestrator, high, none; low is used"));
+  EXPECT_THAT(bad("origin_detection_unified: perhaps"), HasSubstr("must be true or false"));
+}
+
 // Spec 7.6: the second list is for where the first is empty, and each has its own way to compare.
 TEST(ConfigFilter, TakesOneOfTwoLists) {
   struct Case {

@@ -61,6 +61,75 @@ TEST(Enrich, TellsOfTheNameBetweenMapperAndNamespace) {
   EXPECT_EQ(e.name, "ns.a");
 }
 
+// Spec 7.5 as far as rulings 8 and 9 go: of a container there is its id, at cardinality high.
+TEST(Enrich, TheContainersIdComesAtHighCardinality) {
+  using dogstatsd::Cardinality;
+  struct Case {
+    Cardinality configured;
+    const char* fields;
+    const char* tags;
+    bool unified = false;
+  };
+  constexpr auto kLow = Cardinality::kLow;
+  constexpr auto kHigh = Cardinality::kHigh;
+  const Case cases[] = {
+      {kLow, "c:ci-1", ""},
+      {Cardinality::kOrchestrator, "c:ci-1", ""},
+      {Cardinality::kNone, "c:ci-1", ""},
+      {kHigh, "c:ci-1", "container_id:1"},
+      {kHigh, "c:ci-1,in-5", "container_id:1"},
+      {kHigh, "c:in-5", ""},
+      {kHigh, "c:cid-1", "container_id:1"},
+      {kHigh, "e:cn-x", ""},
+      {kHigh, "", ""},
+      // The client's word counts before the configuration's.
+      {kHigh, "c:ci-1|card:low", ""},
+      {kHigh, "c:ci-1|card:orch", ""},
+      {kHigh, "c:ci-1|card:ORCHESTRATOR", ""},
+      {kHigh, "c:ci-1|card:none", ""},
+      {kHigh, "c:ci-1|card:None", ""},  // unknown: low
+      {kHigh, "c:ci-1|card:higher", ""},
+      {kHigh, "c:ci-1|card:", "container_id:1"},
+      {kLow, "c:ci-1|card:HiGh", "container_id:1"},
+      {Cardinality::kNone, "c:ci-1|card:high", "container_id:1"},
+      {kLow, "c:ci-1|#dd.internal.card:high", "container_id:1"},
+      {kLow, "c:ci-1|#dd.internal.card:,dd.internal.card:HIGH", "container_id:1"},
+      {kHigh, "c:ci-1|#dd.internal.card:low", ""},
+      {kHigh, "c:ci-1|card:low|#dd.internal.card:high", "dd.internal.card:high"},
+      // An entity stands for the container, but in unified detection.
+      {kHigh, "c:ci-1|#dd.internal.entity_id:p", ""},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:none", ""},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:", "container_id:1"},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:p,dd.internal.entity_id:", "container_id:1"},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:p", "container_id:1", true},
+      {kLow, "c:ci-1|#dd.internal.entity_id:p", "", true},
+  };
+  for (const Case& c : cases) {
+    auto plan = test_plan();
+    plan->dogstatsd.client_origin = 1;
+    plan->dogstatsd.tag_cardinality = c.configured;
+    plan->dogstatsd.origin_unified = c.unified ? 1 : 0;
+    Bench bench(std::move(plan));
+    bench.send(absl::StrCat("a:1|c|", c.fields));
+    EXPECT_THAT(bench.seal(), ElementsAre(absl::StrCat("counter a[h]#", c.tags, " 1"))) << c.fields;
+  }
+}
+
+// Ruling 9; and events and checks show the cardinality that was sent, not the one that is used.
+TEST(Enrich, NoneTakesNothingOfTheConfiguredTags) {
+  auto plan = test_plan();
+  plan->dogstatsd.client_origin = 1;
+  plan->dogstatsd.tag_cardinality = dogstatsd::Cardinality::kHigh;
+  plan->dogstatsd.tags[plan->dogstatsd.tag_count++] = plan->add_text("env:t");
+  Bench bench(std::move(plan));
+  bench.send("a:1|c|c:ci-1|card:none|#x\n_e{1,1}:t|x|c:ci-1");
+  EXPECT_THAT(bench.seal(),
+              UnorderedElementsAre("counter a[h]#env:t,x 1",
+                                   "event title=t text=x at 1700000005 host=h key= source= "
+                                   "priority=normal alert=info container=1 card= "
+                                   "tags=container_id:1,env:t"));
+}
+
 void set_filter(Plan& plan, std::initializer_list<std::string_view> entries, bool prefix) {
   NameFilterPlan& filter = plan.dogstatsd.filter;
   for (const std::string_view entry : entries)

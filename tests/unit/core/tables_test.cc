@@ -8,6 +8,7 @@
 
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/context_table.h"
+#include "dataplane/core/late_sketches.h"
 #include "dataplane/core/line_memo.h"
 #include "dataplane/core/sample_store.h"
 #include "dataplane/core/set_members.h"
@@ -218,6 +219,55 @@ TEST(SampleStore, FoldsEarlyWhereThePoolIsUsedUp) {
   EXPECT_EQ(bins.size(), 10u);
   store.release(s);
   EXPECT_EQ(store.blocks_in_use(), 0u);
+}
+
+TEST(LateSketches, TakesBucketsInOrderOfTime) {
+  LateSketches late(1 << 20);
+  EXPECT_EQ(late.first(), std::nullopt);
+  EXPECT_TRUE(late.add(20, "a", 2, 1, 1));
+  EXPECT_TRUE(late.add(10, "a", 1, 2, 2.5));
+  EXPECT_TRUE(late.add(20, "a", 1, 1, 1));
+  EXPECT_EQ(late.first(), 10);
+  EXPECT_TRUE(late.take(0).empty());
+  const auto first = late.take(10);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first.at("a").totals.of_distribution().sum, 2.5);
+  EXPECT_EQ(late.first(), 20);
+  const auto second = late.take(20);
+  ASSERT_EQ(second.at("a").bins.size(), 2u);
+  EXPECT_EQ(second.at("a").bins[0].key, 1338);
+  EXPECT_EQ(late.first(), std::nullopt);
+}
+
+TEST(LateSketches, IsBoundedAndGivesItsRoomBack) {
+  constexpr int kRounds = 3;
+  LateSketches late(100'000);
+  for (int round = 0; round < kRounds; ++round) {
+    int kept = 0;
+    while (late.add(kept, "key" + std::to_string(kept), 1, 1, 1)) ++kept;
+    EXPECT_GT(kept, 300);
+    EXPECT_LT(kept, 500);
+    while (const auto first = late.first()) late.take(*first);
+    // Few contexts take any number of values.
+    for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(late.add(10, "a", i % 1000, 1, 1));
+    EXPECT_EQ(late.take(10).at("a").totals.count, 100'000u);
+  }
+}
+
+TEST(ContextKey, ANameWithAPrefixIsAnotherKey) {
+  const std::string_view tags[] = {"a:b", ""};
+  for (const size_t size : {1, 126, 127, 128, 16'383, 16'384}) {
+    const std::string name(size, 'n');
+    for (const std::string prefix : {"", "p", "prefix."}) {
+      std::string key(size + 200, '\0');
+      key.resize(encode_key(name, "host", tags, key.data()));
+      std::string prefixed(key.size() + prefix.size() + kVarintMax, '\0');
+      prefixed.resize(prefixed_key(key, prefix, prefixed.data()));
+      std::string expected(size + 200, '\0');
+      expected.resize(encode_key(prefix + name, "host", tags, expected.data()));
+      EXPECT_EQ(prefixed, expected);
+    }
+  }
 }
 
 }  // namespace

@@ -86,13 +86,13 @@ TEST(ExplainJson, Final) {
       R"("name":"a","type":"h","values":[2,"+Inf"],"rate":0.5,)"
       R"("tags":["z","host:web","a","z","dd.internal.card:high"],"container_id":"x"},)"
       R"("final":{"mapped_name":"a","name":"ns.a","host":"web","tags":["a","container_id:x","dc:1","z"],"type":"h",)"
-      R"("values":[2],"rate":0.5,"context_id":"720962608debc556",)"
+      R"("values":[2],"rate":0.5,"context_id":"720962608debc556","filtered":false,)"
       R"("samples":{"aggregated":1,"nan_inf":1}}})");
   EXPECT_EQ(
       explained("jvm:x|s", *plan),
       R"({"in":"jvm:x|s","parsed":{"kind":"metric","name":"jvm","type":"s","values":["x"],"rate":1},)"
       R"("final":{"mapped_name":"jvm","name":"jvm","host":"h","tags":["dc:1"],"type":"s","values":["x"],"rate":1,)"
-      R"("context_id":"d75cf0b06d8b1c1f","samples":{"aggregated":1}}})");
+      R"("context_id":"d75cf0b06d8b1c1f","filtered":false,"samples":{"aggregated":1}}})");
   EXPECT_EQ(explained("_sc|n|0|#host:t|h:f", *plan),
             R"({"in":"_sc|n|0|#host:t|h:f","parsed":{"kind":"service_check","name":"n","status":0,)"
             R"("hostname":"f","tags":["host:t"]},"final":{"host":"f","tags":["dc:1"]}})");
@@ -106,6 +106,18 @@ TEST(ExplainJson, OriginHasNoEffectUnlessThePlanSaysSo) {
   const std::string out = explained("a:1|c|c:ci-x|card:high", *plan);
   EXPECT_NE(out.find(R"("container_id":"x")"), std::string::npos) << out;
   EXPECT_NE(out.find(R"("tags":[],"type")"), std::string::npos) << out;
+}
+
+TEST(ExplainJson, FilteredByName) {
+  const auto plan = message_plan();
+  NameFilterPlan& filter = plan->dogstatsd.filter;
+  filter.prefix = 1;
+  filter.entries[filter.count++] = plan->add_text("secret.");
+  EXPECT_TRUE(
+      explained("secret.a:1:nan|h|T5", *plan)
+          .ends_with(R"("filtered":true,"filtered_by":"secret.","samples":{"filtered":2}}})"));
+  EXPECT_TRUE(
+      explained("secret:1|c", *plan).ends_with(R"("filtered":false,"samples":{"aggregated":1}}})"));
 }
 
 TEST(ExplainJson, Samples) {
@@ -147,7 +159,8 @@ TEST(ExplainJson, LongMessages) {
   const auto plan = message_plan();
   const std::string fits(8192 - 4, 'a');
   EXPECT_EQ(explained(fits + ":1|c", *plan).find("truncated"), std::string::npos);
-  EXPECT_NE(explained(fits + "a:1|c", *plan).find(R"(,"truncated":true}})"), std::string::npos);
+  EXPECT_NE(explained(fits + "a:1|c", *plan).find(R"("samples":{},"truncated":true}})"),
+            std::string::npos);
   const std::string longest(kMessageMax - 4, 'a');
   EXPECT_NE(explained(longest + ":1|c\r", *plan).find("metric"), std::string::npos);
   EXPECT_NE(explained(longest + "a:1|c", *plan)

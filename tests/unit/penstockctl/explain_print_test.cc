@@ -36,6 +36,7 @@ final
   host            web
   tags            "", env:prod
   context id      9f9258e6dda0d6b7
+  filtered        no
   samples         1 aggregated, 1 nan_inf
 )");
 }

@@ -39,7 +39,7 @@ std::string json_of(const std::vector<Sent>& sent, double start = kStart) {
 }
 
 Outcome replay_text(const std::string& text, const std::string& yaml = "", uint16_t shards = 1,
-                uint16_t burst = 32) {
+                    uint16_t burst = 32) {
   Outcome run;
   const auto loaded = parse_config(yaml, "test.yaml", {});
   EXPECT_TRUE(loaded.ok()) << loaded.status().ToString();
@@ -50,6 +50,7 @@ Outcome replay_text(const std::string& text, const std::string& yaml = "", uint1
   Options options{shards, burst, config.eol_udp, config.eol_uds, config.eol_pipe, {}};
   options.histograms =
       HistogramConfig::parse(config.histogram_aggregates, config.histogram_percentiles, ignored);
+  options.histograms.leave_out(config.filter, config.filter_prefix);
   Replay replay(**plan, options, [&](std::string_view bucket) {
     for (size_t end = 0; !bucket.empty(); bucket.remove_prefix(end + 1)) {
       end = bucket.find('\n');
@@ -73,7 +74,7 @@ Outcome replay_text(const std::string& text, const std::string& yaml = "", uint1
 }
 
 Outcome replay(const std::vector<Sent>& sent, const std::string& yaml = "", uint16_t shards = 1,
-           uint16_t burst = 32) {
+               uint16_t burst = 32) {
   return replay_text(json_of(sent), yaml, shards, burst);
 }
 
@@ -189,6 +190,39 @@ INSTANTIATE_TEST_SUITE_P(
              {"0 d sketch [-1579,0,1579] [1,1,1] 3 -42 42 0 0"},
              ""},
         Case{"sums_do_not_lose", "a:1e22|c\na:1|c\na:-1e22|c", {"0 a rate 0.1"}, ""},
+        Case{"copies",
+             "h:1:nan|h|@0.5|#b,a\nh:2|ms|#a,b",
+             {"0 n.h.95percentile #a,b gauge 2",
+              "0 p.n.h #a,b sketch [1338,1383] [2,1] 3 1 2 1.3333333333333333 4"},
+             "histogram_copy_to_distribution: true\nhistogram_copy_to_distribution_prefix: p.\n"
+             "statsd_metric_namespace: n\nhistogram_aggregates: []\n"
+             "histogram_percentiles: [\"0.95\"]"},
+        Case{"a_copy_without_prefix_joins_the_distribution",
+             "h:1|h\nh:2|d\ng:1|g\nc:1|c",
+             {"0 c rate 0.1", "0 g gauge 1", "0 h sketch [1338,1383] [1,1] 2 1 2 1.5 3"},
+             "histogram_copy_to_distribution: true\nhistogram_aggregates: []\n"
+             "histogram_percentiles: []"},
+        Case{"no_copies",
+             "h:1|h",
+             {},
+             "histogram_copy_to_distribution_prefix: p.\nhistogram_aggregates: []\n"
+             "histogram_percentiles: []"},
+        Case{"filtered",
+             "a.b:1|c\na.b.c:1|c\nh:1|h",
+             {"0 a.b.c rate 0.1", "0 h.avg gauge 1", "0 h.count rate 0.1", "0 h.max gauge 1",
+              "0 h.median gauge 1"},
+             "metric_filterlist: [a.b, h.95percentile]"},
+        Case{"a_filtered_histogram_has_no_copy",
+             "h:1|h\nx:1|h|T1700000001\ni:1|h",
+             {"0 p.i sketch [1338] [1] 1 1 1 1 1"},
+             "metric_filterlist: [h, x, p.i]\nhistogram_copy_to_distribution: true\n"
+             "histogram_copy_to_distribution_prefix: p.\nhistogram_aggregates: []\n"
+             "histogram_percentiles: []"},
+        Case{"mapped",
+             "a.x.y:1|c|#t",
+             {"0 b #k:x,t rate 0.1"},
+             "dogstatsd_mapper_profiles: [{name: a, prefix: a., mappings: "
+             "[{match: a.*.y, name: b, tags: {k: $1}}]}]"},
         Case{"eol_required", "a:1|c\nb:1|c", {"0 a rate 0.1"}, "dogstatsd_eol_required: [udp]"}),
     [](const auto& info) { return info.param.name; });
 
@@ -221,7 +255,7 @@ TEST(Replay, WorksFromTheFirstSecondOfTime) {
 
 TEST(Replay, ContextsExpireAndComeBack) {
   const Outcome run = replay({{5, "a:1|c\ng:1|g"}, {10, "g:2|g"}, {700, "a:2|c\ng:3|g"}},
-                         "dogstatsd_expiry_seconds: 10\ndogstatsd_context_expiry_seconds: 0");
+                             "dogstatsd_expiry_seconds: 10\ndogstatsd_context_expiry_seconds: 0");
   EXPECT_THAT(briefs(run), ElementsAre("0 a rate 0.1", "0 g gauge 1", "10 a rate 0", "10 g gauge 2",
                                        "700 a rate 0.2", "700 g gauge 3"));
 }
@@ -230,6 +264,45 @@ TEST(Replay, GaugesAndSetsAreNotFilled) {
   EXPECT_THAT(
       briefs(replay({{5, "g:1|g\ns:a|s\nd:1|d"}, {25, "g:2|g"}})),
       ElementsAre("0 d sketch [1338] [1] 1 1 1 1 1", "0 g gauge 1", "0 s gauge 1", "20 g gauge 2"));
+}
+
+constexpr const char* kCopies =
+    "histogram_copy_to_distribution: true\nhistogram_copy_to_distribution_prefix: p.\n"
+    "histogram_aggregates: []\nhistogram_percentiles: []";
+
+// Ruling 5.
+TEST(Replay, ACopyWithATimestampGoesToTheBucketOfThatTime) {
+  const std::vector<Sent> sent{
+      {5, cat("h:1|h\nh:2|h|T", kStart + 9, "\nh:4|ms|@0.5|T", kStart + 25, "\nx:1|d|T1")},
+      {15, cat("h:8|h|T", kStart + 3, "\nh:9:10|h|T", kStart + 4, "\nh:nan|h|T7")},
+      {21, "h:16|h"},
+      {35, cat("h:32|h|T", kStart + 20, "\nh:64|h|T", kStart + 90)}};
+  for (const uint16_t shards : {1, 2, 3}) {
+    const Outcome run = replay(sent, kCopies, shards);
+    EXPECT_THAT(briefs(run), ElementsAre("0 p.h sketch [1338,1383] [1,1] 2 1 2 1.5 3",
+                                         "0 p.h sketch [1472,1480,1487] [1,1,1] 3 8 10 9 27",
+                                         "20 p.h sketch [1427,1517] [2,1] 3 4 16 8 24",
+                                         "20 p.h sketch [1562] [1] 1 32 32 32 32",
+                                         "90 p.h sketch [1606] [1] 1 64 64 64 64"));
+    EXPECT_EQ(run.ledger["samples"]["unsupported_timestamped"], 9);
+  }
+}
+
+TEST(Replay, CopiesBeyondABoundAreCounted) {
+  std::string packet;
+  for (int i = 0; i < 20; ++i) packet += cat("h", i, ":1|h\n");
+  Outcome run = replay({{5, packet}}, cat(kCopies, "\npenstock: {limits: {contexts: 16}}"));
+  // 8 histograms and their copies; the others, and theirs, are folded.
+  ASSERT_EQ(run.lines.size(), 9u);
+  EXPECT_EQ(brief(run.lines[8]),
+            "0 penstock.overflow #kind:distribution sketch [1338] [12] 12 1 1 1 12");
+  std::vector<Sent> late;
+  for (int i = 0; i < 1000; ++i) late.push_back({5.0 + i * 10, cat("h", i, ":1|h|T2000000000")});
+  run = replay(late, cat(kCopies, "\npenstock: {limits: {carry_bytes: 64KiB}}"));
+  EXPECT_LT(run.lines.size(), 1000u);
+  EXPECT_GT(run.lines.size(), 100u);
+  EXPECT_THAT(run.notes, ElementsAre(testing::EndsWith(
+                             " copies of timestamped histogram samples beyond carry_bytes")));
 }
 
 TEST(Replay, TheClockFollowsEveryRecord) {
@@ -254,9 +327,9 @@ TEST(Replay, RefusesPacketsThatAreTooLong) {
 
 TEST(Replay, CarriesEventsAndChecks) {
   const Outcome run = replay({{5.7, "_sc|up|1|#b,a|m:m"},
-                          {6, "_e{2,3}:z!|a\\n|#t"},
-                          {6, "_e{2,1}:a!|b|d:1700000001|h:hh"}},
-                         "hostname: me");
+                              {6, "_e{2,3}:z!|a\\n|#t"},
+                              {6, "_e{2,1}:a!|b|d:1700000001|h:hh"}},
+                             "hostname: me");
   EXPECT_THAT(
       run.lines,
       ElementsAre(

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/api/segment.h"
+#include "dataplane/core/sample_store.h"
+
+namespace penstock {
+
+// Distributions of buckets other than the open one: what copies of timestamped histogram samples
+// become (spec 8.5, 8.8). They wait here until their bucket is sealed; what belongs to a bucket
+// that has been sealed already goes out with the next one (ruling 5). Bounded. One thread, the
+// keeper's.
+class LateSketches {
+ public:
+  struct Sketch {
+    SampleTotals totals;
+    std::vector<segment::Bin> bins;
+    size_t normal = 0;  // bins at the front that are sorted and unique
+  };
+  using Bucket = std::unordered_map<std::string, Sketch>;  // by canonical key
+
+  explicit LateSketches(uint64_t bytes) : limit_(bytes) {}
+
+  // False: the limit is reached and the value was not kept.
+  bool add(int64_t bucket_start, std::string_view key, double value, uint32_t weight,
+           double scaled);
+
+  // Start of the earliest bucket, if there is one.
+  [[nodiscard]] std::optional<int64_t> first() const;
+  // Takes a bucket out; empty if there is none. Bins are sorted and unique.
+  Bucket take(int64_t bucket_start);
+
+ private:
+  void tidy(Sketch& sketch);
+
+  const uint64_t limit_;
+  uint64_t used_ = 0;
+  std::map<int64_t, Bucket> buckets_;
+};
+
+}  // namespace penstock
