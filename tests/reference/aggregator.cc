@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <variant>
 
@@ -67,13 +66,20 @@ Aggregator::Aggregator(Config config)
 
 void Aggregator::add(const Input& input) {
   advance(input.time);
+  Input packet = input;
+  packet.time = now_;
+  take(packet);
+}
+
+void Aggregator::take(const Input& input) {
+  at_ = input.time;
   if (input.bytes.size() > config_.buffer_size) return;  // ruling 11
   bool eol_required = config_.eol_uds;
   if (input.source == Source::kUdp) eol_required = config_.eol_udp;
   if (input.source == Source::kPipe) eol_required = config_.eol_pipe;
   const Options options{.timestamps = config_.no_aggregation_pipeline,
                         .client_origin = config_.origin_detection_client};
-  const auto arrival = static_cast<int64_t>(now_);
+  const auto arrival = static_cast<int64_t>(at_);
   for (const Message& message : parse_packet(input.bytes, eol_required, options)) {
     if (const auto* metric = std::get_if<Metric>(&message.body)) {
       add_metric(*metric, input.container);
@@ -127,7 +133,7 @@ void Aggregator::add_timestamped(const Metric& metric, const Context& context) {
 void Aggregator::add_sample(const Metric& metric, const Context& context) {
   const std::string type = internal_type(metric.type);
   if (type == "s") sets_[context].insert(metric.set_value);  // 8.4
-  if (type == "c") last_seen_[context] = now_;               // ruling 3: whatever the value is
+  if (type == "c") last_seen_[context] = at_;                // ruling 3: whatever the value is
   for (double value : metric.values) {
     if (!std::isfinite(value)) continue;                                        // 8.3
     if (type == "c") counters_[context].add(value * rate_factor(metric.rate));  // ruling 16
@@ -163,7 +169,8 @@ void Aggregator::add_series(const Context& context, const std::string& suffix,
 
 // 8.5.
 void Aggregator::flush_histogram(const Context& context, Histogram& histogram) {
-  std::sort(histogram.samples.begin(), histogram.samples.end());
+  std::sort(histogram.samples.begin(), histogram.samples.end(),
+            [](const auto& a, const auto& b) { return less(a.first, b.first); });
   const auto& samples = histogram.samples;
   const int64_t count = histogram.count;
   const auto emit = [&](const std::string& suffix, const std::string& type, double value) {
@@ -205,31 +212,47 @@ void Aggregator::flush_counters() {
   });
 }
 
-void Aggregator::flush_sketches(int64_t latest_start) {
-  while (!sketches_.empty() && sketches_.begin()->first <= latest_start) {
-    for (auto& [context, sketch] : sketches_.begin()->second) {
-      points_.sketches.push_back(
-          {sketches_.begin()->first, context.name, context.host, context.tags, sketch});
-    }
-    sketches_.erase(sketches_.begin());
+void Aggregator::give_sketches(int64_t start) {
+  const auto bucket = sketches_.find(start);
+  if (bucket == sketches_.end()) return;
+  for (const auto& [context, sketch] : bucket->second) {
+    points_.sketches.push_back({start, context.name, context.host, context.tags, sketch});
   }
+  sketches_.erase(bucket);
 }
 
-void Aggregator::seal(int64_t latest_sketch_start) {
+void Aggregator::give(int64_t start) {
+  std::vector<std::string> lines = json_lines(points_);
+  if (!lines.empty()) sealed_.push_back({start, std::move(lines)});
+  points_ = {};
+}
+
+void Aggregator::seal() {
   flush_counters();
   for (const auto& [context, value] : gauges_) add_series(context, "", "gauge", value);
   for (const auto& [context, members] : sets_) {
     add_series(context, "", "gauge", static_cast<double>(members.size()));
   }
   for (auto& [context, histogram] : histograms_) flush_histogram(context, histogram);
-  flush_sketches(latest_sketch_start);
-  std::vector<std::string> lines = json_lines(points_);
-  if (!lines.empty()) sealed_.push_back({open_, std::move(lines)});
+  give_sketches(open_);
+  give(open_);
   counters_.clear();
   gauges_.clear();
   sets_.clear();
   histograms_.clear();
-  points_ = {};
+  while (!sketches_.empty() && sketches_.begin()->first < open_) {  // ruling 5: at the next seal
+    const int64_t start = sketches_.begin()->first;
+    give_sketches(start);
+    give(start);
+  }
+}
+
+void Aggregator::seal_future() {
+  while (!sketches_.empty()) {
+    const int64_t start = sketches_.begin()->first;
+    give_sketches(start);
+    give(start);
+  }
 }
 
 // The bucket after the open one, or, when nothing can come out of those between, a later one.
@@ -251,14 +274,14 @@ void Aggregator::advance(double time) {
   }
   now_ = std::max(now_, time);  // a clock that goes back
   while (bucket_of(static_cast<int64_t>(now_)) > open_) {
-    seal(open_);
+    seal();
     open_ = next_open();
   }
 }
 
-std::vector<SealedBucket> Aggregator::finish() {
-  seal(std::numeric_limits<int64_t>::max());
-  return std::move(sealed_);
+void Aggregator::finish() {
+  seal();
+  seal_future();
 }
 
 }  // namespace penstock::reference

@@ -46,7 +46,6 @@ struct Input {
   std::string container;  // of the sender, by its credentials; empty: unknown
 };
 
-// What was sealed at once: the bucket that begins at `start`, and what was late for an older one.
 struct SealedBucket {
   int64_t start = 0;
   std::vector<std::string> lines;  // docs/json-lines.md, ordered as in docs/replay.md
@@ -56,13 +55,20 @@ class Aggregator {
  public:
   explicit Aggregator(Config config);
 
-  // One packet, at its time or, where that goes back, at the latest one before it.
+  // The clock of a replay. One packet, at its time or, where that goes back, at the latest one
+  // before it; then the end of the input, where nothing may be added any more.
   void add(const Input& input);
-  // Moves the clock without a packet.
-  void advance(double time);
-  // Seals the open bucket and takes every sealed one that has points. Nothing may be added after
-  // it.
-  std::vector<SealedBucket> finish();
+  void finish();
+
+  // The same for who decides himself what belongs to a bucket: opens one, takes a packet into it,
+  // whatever its time is, seals it, and at the end seals copies for buckets that did not come.
+  void open(int64_t start) { open_ = start; }
+  void take(const Input& input);
+  void seal();
+  void seal_future();
+
+  // Takes what was sealed and has points: each bucket, and after it what came late for others.
+  std::vector<SealedBucket> sealed() { return std::exchange(sealed_, {}); }
 
  private:
   // 8.2, and the internal type of 5.2 (ruling 2). Sets of one type are a map of these.
@@ -87,15 +93,17 @@ class Aggregator {
                   double value);
   void flush_histogram(const Context& context, Histogram& histogram);
   void flush_counters();
-  void flush_sketches(int64_t latest_start);
-  void seal(int64_t latest_sketch_start);
+  void advance(double time);
+  void give(int64_t start);
+  void give_sketches(int64_t start);
   int64_t next_open() const;
 
   const Config config_;
   const NameFilter filter_;         // 7.6, of names
   const NameFilter series_filter_;  // 7.6, second stage
   bool started_ = false;
-  double now_ = 0;
+  double now_ = 0;    // of the replay's clock
+  double at_ = 0;     // when the packet in hand came
   int64_t open_ = 0;  // start of the open bucket
 
   std::map<Context, double> last_seen_;  // of counters

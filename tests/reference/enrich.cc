@@ -84,16 +84,23 @@ void map_name(Metric& metric, const EnrichConfig& config) {
   }
 }
 
-// 7.5 in its legacy mode, as ruled: a container's only tag is its id, and only at cardinality
-// "high" (ruling 8). There is no source of tags for pods and inodes.
+// 7.5, as ruled: a container's only tag is its id, and only at cardinality "high" (ruling 8). There
+// is no source of tags for pods and inodes. In unified mode the first that is known counts, in
+// legacy mode both do.
 void add_container_tags(Strings& tags, const Origin& origin, const std::string& entity_id,
                         std::string cardinality, const std::string& socket_container,
                         const EnrichConfig& config) {
   if (cardinality.empty()) cardinality = config.tag_cardinality;
   for (char& c : cardinality) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (cardinality != "high") return;
+  const bool from_socket = config.origin_detection && !socket_container.empty();
+  if (config.origin_detection_unified) {
+    const std::string& container = from_socket ? socket_container : origin.container_id;
+    if (!container.empty()) tags.push_back("container_id:" + container);
+    return;
+  }
   const bool entity_wins = !entity_id.empty() && config.entity_id_precedence;
-  if (config.origin_detection && !socket_container.empty() && !entity_wins) {
+  if (from_socket && !entity_wins) {
     tags.push_back("container_id:" + socket_container);
   }
   if (entity_id.empty() && !origin.container_id.empty()) {

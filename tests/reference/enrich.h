@@ -56,6 +56,7 @@ struct EnrichConfig {
   bool statsd_metric_blocklist_match_prefix = false;
   bool origin_detection = false;      // containers of Unix senders (2.6)
   bool entity_id_precedence = false;  // 7.5
+  bool origin_detection_unified = false;
   std::string tag_cardinality = "low";
 };
 

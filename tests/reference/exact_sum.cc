@@ -39,13 +39,20 @@ void ExactSum::add_product(double value, uint64_t times) {
   carry(digits_);
 }
 
-double ExactSum::rounded() const {
+double ExactSum::divided_by(uint64_t divisor) const {
   if (!finite_) return std::numeric_limits<double>::infinity();
   std::array<int64_t, 72> digits = digits_;
   const bool negative = digits.back() < 0;
   if (negative) {
     for (int64_t& digit : digits) digit = -digit;
     carry(digits);
+  }
+  // As on paper, from the highest digit down. What remains is less than the lowest digit can show.
+  unsigned __int128 remainder = 0;
+  for (size_t i = digits.size(); i-- > 0;) {
+    remainder = (remainder << 32) + static_cast<uint64_t>(digits[i]);
+    digits[i] = static_cast<int64_t>(remainder / divisor);
+    remainder %= divisor;
   }
   const auto bit = [&](int i) { return (digits[static_cast<size_t>(i / 32)] >> (i % 32)) & 1; };
   int high = 72 * 32 - 1;
@@ -55,7 +62,7 @@ double ExactSum::rounded() const {
   const int low = std::max(high - 52, kPoint - 1074);
   uint64_t kept = 0;
   for (int i = high; i >= low; --i) kept = kept * 2 + static_cast<uint64_t>(bit(i));
-  bool below_half = false;
+  bool below_half = remainder != 0;
   for (int i = 0; i < low - 1; ++i) below_half = below_half || bit(i) != 0;
   if (bit(low - 1) != 0 && (below_half || kept % 2 == 1)) ++kept;
   const double magnitude = std::ldexp(static_cast<double>(kept), low - kPoint);

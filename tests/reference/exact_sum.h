@@ -13,7 +13,9 @@ class ExactSum {
   // Adds value * times, exactly. `times` is at most 2^40.
   void add_product(double value, uint64_t times);
   // The nearest double, ties to even; infinite when beyond, or when an infinity or NaN was added.
-  double rounded() const;
+  double rounded() const { return divided_by(1); }
+  // The same of the sum over `divisor` (1 to 2^63), which is rounded once, too.
+  double divided_by(uint64_t divisor) const;
 
  private:
   // Digit i stands for digits_[i] * 2^(32 * i - kPoint); all but the last are in [0, 2^32), and the

@@ -15,44 +15,50 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-// How many bytes of valid UTF-8 the text begins with, at most one character (RFC 3629, table 3-7 of
-// Unicode); 0: it does not.
-size_t utf8_length(std::string_view text) {
+// The character the text begins with (RFC 3629, table 3-7 of Unicode). Of one that is broken, the
+// bytes that could have become one: they are replaced together (Unicode, "substitution of maximal
+// subparts").
+struct Character {
+  size_t size;
+  bool valid;
+};
+
+Character first_character(std::string_view text) {
   const auto byte = [&](size_t i) {
-    return i < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[i])) : 0U;
+    return static_cast<unsigned>(static_cast<unsigned char>(text[i]));
   };
-  const auto follows = [&](size_t i) { return byte(i) >= 0x80 && byte(i) <= 0xBF; };
   const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool overlong = first == 0xE0 && byte(1) < 0xA0;
+  size_t size = 1;
+  if (first >= 0xC2 && first <= 0xDF) size = 2;
+  if (first >= 0xE0 && first <= 0xEF) size = 3;
+  if (first >= 0xF0 && first <= 0xF4) size = 4;
+  if (size == 1) return {1, first < 0x80};
+  for (size_t i = 1; i < size; ++i) {
+    if (i == text.size() || byte(i) < 0x80 || byte(i) > 0xBF) return {i, false};
+    if (i > 1) continue;
+    const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
     const bool surrogate = first == 0xED && byte(1) > 0x9F;
-    return follows(1) && follows(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool overlong = first == 0xF0 && byte(1) < 0x90;
     const bool beyond = first == 0xF4 && byte(1) > 0x8F;
-    return follows(1) && follows(2) && follows(3) && !overlong && !beyond ? 4 : 0;
+    if (overlong || surrogate || beyond) return {1, false};
   }
-  return 0;
+  return {size, true};
 }
 
 std::string text(std::string_view bytes) {
   std::string result = "\"";
   while (!bytes.empty()) {
-    const size_t length = utf8_length(bytes);
+    const Character character = first_character(bytes);
     const char c = bytes[0];
-    const std::string_view plain = bytes.substr(0, std::max<size_t>(length, 1));
+    const std::string_view plain = bytes.substr(0, character.size);
     bytes.remove_prefix(plain.size());
-    if (length == 0) {
+    if (!character.valid) {
       result += "\xEF\xBF\xBD";  // U+FFFD
     } else if (c == '"' || c == '\\') {
       result += '\\';
       result += c;
-    } else if (std::string_view("\b\f\n\r\t").find(c) != std::string_view::npos) {
+    } else if (std::string_view("\n\r\t").find(c) != std::string_view::npos) {
       result += '\\';
-      result += "bfnrt"[std::string_view("\b\f\n\r\t").find(c)];
+      result += "nrt"[std::string_view("\n\r\t").find(c)];
     } else if (static_cast<unsigned char>(c) < 0x20) {
       char escape[8];
       std::snprintf(escape, sizeof(escape), "\\u%04x", static_cast<unsigned>(c));

@@ -39,25 +39,29 @@ int sketch_key(double value) {
   return std::max(static_cast<int>(key), 1);
 }
 
-double rate_factor(double rate) { return rate > 0 && rate <= 1 ? 1 / rate : 1; }
+double rate_factor(double rate) {
+  return rate > 0 && rate <= 1 && std::isfinite(1 / rate) ? 1 / rate : 1;
+}
 
 double weight_factor(double rate) {
-  const double two_to_32 = 4294967296.0;
-  return rate > 0 && rate < 1 / two_to_32 ? two_to_32 - 1 : rate_factor(rate);
+  const bool usable = rate > 0 && rate <= 1;
+  return usable ? std::min(1 / rate, static_cast<double>(kMaxCount)) : 1;
 }
+
+bool less(double a, double b) { return a < b || (a == b && std::signbit(a) && !std::signbit(b)); }
 
 void Sketch::insert(double value, double rate) {
   const double n = weight_factor(rate);
   const auto weight = static_cast<uint64_t>(n);
-  min_ = count_ == 0 ? value : std::min(min_, value);
-  max_ = count_ == 0 ? value : std::max(max_, value);
+  if (count_ == 0 || less(value, min_)) min_ = value;
+  if (count_ == 0 || less(max_, value)) max_ = value;
   count_ += weight;
   sum_.add(n * value);
   weighted_.add_product(value, weight);
   bins_[sketch_key(value)] += weight;
 }
 
-double Sketch::avg() const { return weighted_.rounded() / static_cast<double>(count_); }
+double Sketch::avg() const { return weighted_.divided_by(count_); }
 
 Bins Sketch::bins() const {
   Bins bins;

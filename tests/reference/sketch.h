@@ -14,12 +14,16 @@ namespace penstock::reference {
 // 8.6: the bin of a finite value.
 int sketch_key(double value);
 
-// 1/rate. A rate that is NaN or outside (0, 1] counts as 1 (architecture 12).
+// 1/rate. A rate that is NaN, outside (0, 1] or without an inverse counts as 1 (architecture 12,
+// and the differences from the Agent).
 double rate_factor(double rate);
 
-// The same for histograms and distributions, where a sample counts for at most 2^32-1 ("sample rate
-// below 2^-32" of the differences from the Agent). Its weight is this without the fraction.
+// The same for histograms and distributions, where a sample counts for at most 2^32-1 (differences
+// from the Agent). Its weight is this without the fraction.
 double weight_factor(double rate);
+
+// -0 before 0, so that the order of arrival does not show.
+bool less(double a, double b);
 
 class Sketch {
  public:

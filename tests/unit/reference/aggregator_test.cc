@@ -25,8 +25,9 @@ Lines run(const std::vector<Packet>& packets, const Config& config = {}) {
   for (const Packet& packet : packets) {
     aggregator.add({.time = kStart + packet.after_s, .bytes = packet.bytes, .container = {}});
   }
+  aggregator.finish();
   Lines lines;
-  for (const SealedBucket& bucket : aggregator.finish()) {
+  for (const SealedBucket& bucket : aggregator.sealed()) {
     lines.insert(lines.end(), bucket.lines.begin(), bucket.lines.end());
   }
   return lines;
@@ -243,6 +244,9 @@ TEST(ReferenceAggregator, Histograms) {  // 8.5
        {{1, "h:-3|h"}},
        {gauge(0, "h.95percentile", "-3"), gauge(0, "h.avg", "-3"), rate(0, "h.count", "0.1"),
         gauge(0, "h.max", "-3"), gauge(0, "h.median", "-3")}},
+      {"a rate without an inverse counts as 1 in a sum",
+       {{1, "c:1|c|@1e-320"}},
+       {rate(0, "c", "0.1")}},
       {"the smallest rates count for 2^32 - 1",
        {{1, "h:1|h|@1e-300"}},
        {rate(0, "h.count", "429496729.5"), gauge(0, "h.sum", "4294967295")},
@@ -275,7 +279,7 @@ TEST(ReferenceAggregator, HistogramCopy) {  // 8.5, 8.8, ruling 5
        filtered},
       {"of a timestamped one: that bucket, at the next seal",
        {{21, "h:1|h|T1700000003"}, {22, "h:1|h"}, {31, ""}},
-       {sketch(0, "p.h", one), sketch(20, "p.h", one)},
+       {sketch(20, "p.h", one), sketch(0, "p.h", one)},
        config},
       {"in the future: when it closes",
        {{1, "h:1|h|T1700000019\ng:1|g"}, {11, "g:2|g"}, {21, "g:3|g"}},
@@ -391,7 +395,8 @@ TEST(ReferenceAggregator, Tags) {  // 7.2, 7.3, 7.5, rulings 8 and 9
   const auto tags_of = [](const std::string& fields, const Config& config) {
     Aggregator aggregator(config);
     aggregator.add({kStart, "a:1|g|" + fields, Source::kUds, "sock"});
-    const std::string line = aggregator.finish().at(0).lines.at(0);
+    aggregator.finish();
+    const std::string line = aggregator.sealed().at(0).lines.at(0);
     const size_t begin = line.find("\"host\"");
     return line.substr(begin, line.find(",\"interval\"") - begin);
   };
@@ -406,11 +411,14 @@ TEST(ReferenceAggregator, Tags) {  // 7.2, 7.3, 7.5, rulings 8 and 9
   high.enrich.tag_cardinality = "High";
   Config entity = high;
   entity.enrich.entity_id_precedence = true;
+  Config unified = high;
+  unified.enrich.origin_detection_unified = true;
   struct {
     std::string fields;
     std::string expected;
     Config config;
   } const cases[] = {
+      {"c:ci-1|#dd.internal.entity_id:p", R"("host":"h","tags":["container_id:sock"])", unified},
       {"#b,a,b", R"("host":"h","tags":["a","b","host:e","x"])", config},
       {"#host:p,host:q", R"("host":"q","tags":["host:e","x"])", config},
       {"#dd.internal.entity_id:p,dd.internal.jmx_check_name:q",
@@ -447,8 +455,12 @@ TEST(ReferenceAggregator, Packets) {  // 4, rulings 11 and 17
 TEST(ReferenceAggregator, Text) {  // docs/json-lines.md
   expect_all({
       {"escapes and bytes that are not UTF-8",
-       {{1, "a\"\\\t\x01\xC3\xA9\xFF:1|g"}},
-       {gauge(0, "a\\\"\\\\\\t\\u0001\xC3\xA9\xEF\xBF\xBD", "1")}},
+       {{1, "a\"\\\t\x01\b\xC3\xA9\xFF:1|g"}},
+       {gauge(0, "a\\\"\\\\\\t\\u0001\\u0008\xC3\xA9\xEF\xBF\xBD", "1")}},
+      {"what could have become one character is replaced together",
+       {{1, "\xE2\x82z\xE2\x82\xF0\x9F\x98\xED\xA0\x80:1|g"}},
+       {gauge(0, "\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD",
+              "1")}},
       {"order is of the bytes sent",
        {{1, "\xFF:1|g\n\xF0\x9F\x98\x80:1|g"}},
        {gauge(0, "\xF0\x9F\x98\x80", "1"), gauge(0, "\xEF\xBF\xBD", "1")}},

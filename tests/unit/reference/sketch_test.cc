@@ -42,13 +42,14 @@ TEST(ReferenceSketch, Weights) {  // 8.7
       {-1, 1},
       {2, 1},
       {std::nan(""), 1},
-      {0x1p-32, 4294967296.0},
+      {0x1p-32, 4294967295.0},
       {0x1p-33, 4294967295.0},
       {1e-320, 4294967295.0},
       {std::numeric_limits<double>::infinity(), 1},
   };
   for (const auto& [rate, factor] : cases) EXPECT_EQ(weight_factor(rate), factor) << rate;
   EXPECT_EQ(rate_factor(0x1p-40), 0x1p40);
+  EXPECT_EQ(rate_factor(1e-320), 1);
 }
 
 TEST(ReferenceSketch, Summary) {
@@ -64,9 +65,20 @@ TEST(ReferenceSketch, Summary) {
   EXPECT_EQ(sketch.sum(), 9 + 2 * (1 / 0.3));  // the untruncated 1/rate
 }
 
+TEST(ReferenceSketch, OneSampleIsItsOwnAverage) {  // "into an empty summary it is copied"
+  for (const double value : {0.1, 0.7, -3.3, 1e-9, 1e300}) {
+    for (const double rate : {1.0, 0.5, 0.3, 0.1, 0.017}) {
+      Sketch sketch;
+      sketch.insert(value, rate);
+      EXPECT_EQ(sketch.avg(), value) << value << "|@" << rate;
+    }
+  }
+}
+
 TEST(ReferenceSketch, FullBinsAreSplitRemainderFirst) {
   Sketch sketch;
-  for (int i = 0; i < 3; ++i) sketch.insert(1, 0x1p-32);
+  for (int i = 0; i < 3; ++i) sketch.insert(1, 1e-300);
+  for (int i = 0; i < 3; ++i) sketch.insert(1, 1);
   EXPECT_EQ(sketch.bins(),
             (Bins{{1338, 3}, {1338, 4294967295}, {1338, 4294967295}, {1338, 4294967295}}));
   Sketch full;
@@ -119,6 +131,10 @@ TEST(ReferenceSum, RoundsOnce) {
   product.add_product(1 + 0x1p-52, (uint64_t{1} << 32) - 1);
   product.add(-0x1p32);
   EXPECT_EQ(product.rounded(), -1 + 0x1p-20 - 0x1p-52);
+  ExactSum tenths;
+  tenths.add_product(0.1, 3);
+  EXPECT_EQ(tenths.rounded(), 0.1 * 3);
+  EXPECT_EQ(tenths.divided_by(3), 0.1);  // 0.1 * 3 / 3 is not
   ExactSum infinite;
   infinite.add(std::numeric_limits<double>::infinity());
   EXPECT_FALSE(std::isfinite(infinite.rounded()));
