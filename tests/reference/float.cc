@@ -98,7 +98,8 @@ double hexadecimal_value(std::string text) {
   if (text[0] == '-' || text[0] == '+') text.erase(0, 1);
   const size_t p = text.find('p');
   const std::string mantissa = text.substr(2, p - 2);
-  long exponent = std::strtol(text.c_str() + p + 1, nullptr, 10);
+  constexpr long kEnough = 1'000'000'000;  // more than the digits of any message can make good
+  long exponent = std::clamp(std::strtol(text.c_str() + p + 1, nullptr, 10), -kEnough, kEnough);
   __float128 value = 0;
   int digits = 0;
   bool rest = false;
