@@ -69,43 +69,43 @@ TEST(Enrich, TheContainersIdComesAtHighCardinality) {
   using dogstatsd::Cardinality;
   struct Case {
     Cardinality configured;
+    bool unified;
     const char* fields;
     const char* tags;
-    bool unified = false;
   };
   constexpr auto kLow = Cardinality::kLow;
   constexpr auto kHigh = Cardinality::kHigh;
   const Case cases[] = {
-      {kLow, "c:ci-1", ""},
-      {Cardinality::kOrchestrator, "c:ci-1", ""},
-      {Cardinality::kNone, "c:ci-1", ""},
-      {kHigh, "c:ci-1", "container_id:1"},
-      {kHigh, "c:ci-1,in-5", "container_id:1"},
-      {kHigh, "c:in-5", ""},
-      {kHigh, "c:cid-1", "container_id:1"},
-      {kHigh, "e:cn-x", ""},
-      {kHigh, "", ""},
+      {kLow, false, "c:ci-1", ""},
+      {Cardinality::kOrchestrator, false, "c:ci-1", ""},
+      {Cardinality::kNone, false, "c:ci-1", ""},
+      {kHigh, false, "c:ci-1", "container_id:1"},
+      {kHigh, false, "c:ci-1,in-5", "container_id:1"},
+      {kHigh, false, "c:in-5", ""},
+      {kHigh, false, "c:cid-1", "container_id:1"},
+      {kHigh, false, "e:cn-x", ""},
+      {kHigh, false, "", ""},
       // The client's word counts before the configuration's.
-      {kHigh, "c:ci-1|card:low", ""},
-      {kHigh, "c:ci-1|card:orch", ""},
-      {kHigh, "c:ci-1|card:ORCHESTRATOR", ""},
-      {kHigh, "c:ci-1|card:none", ""},
-      {kHigh, "c:ci-1|card:None", ""},  // unknown: low
-      {kHigh, "c:ci-1|card:higher", ""},
-      {kHigh, "c:ci-1|card:", "container_id:1"},
-      {kLow, "c:ci-1|card:HiGh", "container_id:1"},
-      {Cardinality::kNone, "c:ci-1|card:high", "container_id:1"},
-      {kLow, "c:ci-1|#dd.internal.card:high", "container_id:1"},
-      {kLow, "c:ci-1|#dd.internal.card:,dd.internal.card:HIGH", "container_id:1"},
-      {kHigh, "c:ci-1|#dd.internal.card:low", ""},
-      {kHigh, "c:ci-1|card:low|#dd.internal.card:high", "dd.internal.card:high"},
+      {kHigh, false, "c:ci-1|card:low", ""},
+      {kHigh, false, "c:ci-1|card:orch", ""},
+      {kHigh, false, "c:ci-1|card:ORCHESTRATOR", ""},
+      {kHigh, false, "c:ci-1|card:none", ""},
+      {kHigh, false, "c:ci-1|card:None", ""},  // unknown: low
+      {kHigh, false, "c:ci-1|card:higher", ""},
+      {kHigh, false, "c:ci-1|card:", "container_id:1"},
+      {kLow, false, "c:ci-1|card:HiGh", "container_id:1"},
+      {Cardinality::kNone, false, "c:ci-1|card:high", "container_id:1"},
+      {kLow, false, "c:ci-1|#dd.internal.card:high", "container_id:1"},
+      {kLow, false, "c:ci-1|#dd.internal.card:,dd.internal.card:HIGH", "container_id:1"},
+      {kHigh, false, "c:ci-1|#dd.internal.card:low", ""},
+      {kHigh, false, "c:ci-1|card:low|#dd.internal.card:high", "dd.internal.card:high"},
       // An entity stands for the container, but in unified detection.
-      {kHigh, "c:ci-1|#dd.internal.entity_id:p", ""},
-      {kHigh, "c:ci-1|#dd.internal.entity_id:none", ""},
-      {kHigh, "c:ci-1|#dd.internal.entity_id:", "container_id:1"},
-      {kHigh, "c:ci-1|#dd.internal.entity_id:p,dd.internal.entity_id:", "container_id:1"},
-      {kHigh, "c:ci-1|#dd.internal.entity_id:p", "container_id:1", true},
-      {kLow, "c:ci-1|#dd.internal.entity_id:p", "", true},
+      {kHigh, false, "c:ci-1|#dd.internal.entity_id:p", ""},
+      {kHigh, false, "c:ci-1|#dd.internal.entity_id:none", ""},
+      {kHigh, false, "c:ci-1|#dd.internal.entity_id:", "container_id:1"},
+      {kHigh, false, "c:ci-1|#dd.internal.entity_id:p,dd.internal.entity_id:", "container_id:1"},
+      {kHigh, true, "c:ci-1|#dd.internal.entity_id:p", "container_id:1"},
+      {kLow, true, "c:ci-1|#dd.internal.entity_id:p", ""},
   };
   for (const Case& c : cases) {
     auto plan = test_plan();
@@ -253,7 +253,7 @@ TEST(Enrich, FilteredLinesStayFilteredWhileTheTableIsFull) {
   for (int i = 0; i < 5; ++i) {
     bench.send(absl::StrCat("g", i, ":1|g\nf:1|g\nh", i, ":1|g"));
     bench.now.unix_ms += 10'000;
-    bench.seal(kBucket + i * 10);
+    bench.seal(kBucket + int64_t{i} * 10);
   }
   EXPECT_EQ(bench.stats[0]->filtered.get(), 5u);
   EXPECT_EQ(bench.stats[0]->overflow.get(), 5u);
