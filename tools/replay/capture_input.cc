@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kHeader = 8;
 constexpr uint8_t kVersionMax = 3;  // 2 has the state, 3 nanoseconds
 constexpr int64_t kNanoseconds = 1'000'000'000;
-constexpr int64_t kSecondsMax = 253402300800;  // the year 10000
 
 uint32_t load_le32(std::string_view bytes) {
   uint32_t n = 0;

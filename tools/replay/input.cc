@@ -71,6 +71,11 @@ int64_t to_ms(int64_t seconds, int64_t nanoseconds) {
 absl::StatusOr<std::unique_ptr<Input>> open_input(const std::string& path,
                                                   const std::vector<uint16_t>& udp_ports) {
   ASSIGN_OR_RETURN(Bytes bytes, Bytes::open(path));
+  return open_input(std::move(bytes), udp_ports);
+}
+
+absl::StatusOr<std::unique_ptr<Input>> open_input(Bytes bytes,
+                                                  const std::vector<uint16_t>& udp_ports) {
   return open_bytes(std::move(bytes), false, udp_ports);
 }
 

@@ -13,6 +13,8 @@
 
 namespace penstock::replay {
 
+inline constexpr int64_t kSecondsMax = 253402300800;  // the year 10000: later is no time
+
 // A moment of the input in whole ms of Unix time, rounded down, except that what is later than a
 // whole second stays later than it: comparisons with seconds are exact.
 int64_t to_ms(int64_t seconds, int64_t nanoseconds);
@@ -43,6 +45,10 @@ class Input {
 // Agent's capture format (spec 10.4), else JSON lines; each may be compressed with zstd. Of a pcap,
 // datagrams to `udp_ports` are ours; empty: to any port.
 absl::StatusOr<std::unique_ptr<Input>> open_input(const std::string& path,
+                                                  const std::vector<uint16_t>& udp_ports);
+
+// The same of bytes that are open already.
+absl::StatusOr<std::unique_ptr<Input>> open_input(Bytes bytes,
                                                   const std::vector<uint16_t>& udp_ports);
 
 // The formats.

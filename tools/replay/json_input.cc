@@ -20,7 +20,6 @@ using Json = nlohmann::json;
 // A packet of 65535 bytes, each written as \u00XX, needs 400 KB.
 constexpr size_t kLineMax = size_t{1} << 20;
 constexpr size_t kChunk = size_t{1} << 16;
-constexpr double kTimeMax = 253402300800;  // the year 10000
 
 struct SourceName {
   std::string_view name;
@@ -198,7 +197,7 @@ bool JsonLines::parse(std::string& error) {
   if (!json_.is_discarded()) return true;
   try {
     Json::parse(replaced).is_null();  // once more, to hear why not
-  } catch (const Json::parse_error& e) {
+  } catch (const Json::exception& e) {
     const std::string_view what = e.what();
     const size_t end = what.find("] ");
     error = cat("no JSON: ", end == std::string_view::npos ? what : what.substr(end + 2));
@@ -210,7 +209,7 @@ std::string JsonLines::take_time(Record& record) {
   const auto t = json_.find("t");
   if (t == json_.end()) return "\"t\" is missing";
   const double seconds = t->is_number() ? t->get<double>() : -1;
-  if (!(seconds >= 0 && seconds < kTimeMax))
+  if (!(seconds >= 0 && seconds < static_cast<double>(kSecondsMax)))
     return cat("\"t\" = ", t->dump(-1, ' ', true, Json::error_handler_t::replace),
                ": must be Unix seconds, from 0 to 253402300799");
   const double whole = std::floor(seconds);

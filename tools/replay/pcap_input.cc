@@ -90,7 +90,8 @@ absl::StatusOr<bool> Pcap::next(Record& record) {
   if (got != 1) return absl::DataLossError(cat("frame ", number_, ": ", pcap_geterr(pcap_)));
   record = {};
   const int64_t seconds = header->ts.tv_sec;
-  if (seconds >= 0 && header->ts.tv_usec >= 0 && header->ts.tv_usec < 1'000'000'000) {
+  if (seconds >= 0 && seconds < kSecondsMax && header->ts.tv_usec >= 0 &&
+      header->ts.tv_usec < 1'000'000'000) {
     record.timed = true;
     record.time_ms = to_ms(seconds, header->ts.tv_usec);
   } else {

@@ -105,6 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
         JsonCase{"surrogate_escapes", R"({"t":1,"packet":"\udcff\udc80\\udcff\ud83d\ude00"})",
                  "1000 udp \xff\x80\\udcff😀"},
         JsonCase{"no_json", "{\"t\":1", "! line 1: no JSON: parse error"},
+        JsonCase{"beyond_a_double", R"({"t":1e900,"packet":"a"})",
+                 "! line 1: no JSON: number overflow"},
         JsonCase{"no_object", "[1]", "! line 1: must be a JSON object"},
         JsonCase{"no_time", R"({"packet":"a"})", R"(! line 1: "t" is missing)"},
         JsonCase{"no_number", R"({"t":"1","packet":"a"})", R"(! line 1: "t" = "1": must be)"},
