@@ -24,8 +24,10 @@ struct Message {
   [[nodiscard]] std::string text() const;
 };
 
-// What a shard and the sealer do, slowly and obviously, with maps and no memo.
-class ReferenceShard {
+// What shards with bounds do, and which of them takes part when some are late: contexts that find
+// no room, set members that find none, the zeros of each shard, expiry poll by poll. What samples
+// come to is the reference aggregator's (tests/reference); here they are easy ones.
+class BoundedShard {
  public:
   struct Limits {
     size_t contexts;
@@ -53,7 +55,7 @@ class ReferenceShard {
     uint64_t samples = 0;
   };
 
-  ReferenceShard(uint32_t index, const Limits& limits) : index_(index), limits_(limits) {}
+  BoundedShard(uint32_t index, const Limits& limits) : index_(index), limits_(limits) {}
 
   void add(const Message& m, int64_t now_ms);
   void poll(int64_t now_ms);
@@ -86,7 +88,7 @@ class ReferenceShard {
 };
 
 // The rows of the Segment of these shards' sealed generations, as rows_of() writes them.
-std::vector<std::string> reference_rows(const std::vector<ReferenceShard*>& shards,
-                                        int64_t bucket_start);
+std::vector<std::string> bounded_rows(const std::vector<BoundedShard*>& shards,
+                                      int64_t bucket_start);
 
 }  // namespace penstock
