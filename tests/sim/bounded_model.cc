@@ -152,7 +152,7 @@ void BoundedShard::poll(int64_t now_ms) {
 // With the few contexts there are here a shard cleans in three polls: slots, sets, expiry.
 void BoundedShard::clean_step(int64_t now_ms) {
   if (clean_steps_++ == 0) {
-    clean_ms_ = now_ms;
+    clean_ms_ = std::min(now_ms, bucket_end_ms_);
     return;
   }
   if (clean_steps_ < 3) return;

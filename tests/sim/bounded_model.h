@@ -65,7 +65,10 @@ class BoundedShard {
   [[nodiscard]] bool holds() const { return sealed_ != drained_; }
   [[nodiscard]] const Generation& held() const { return generations_[sealed_ % 2]; }
   [[nodiscard]] std::vector<Context> zeros(int64_t bucket_start_ms) const;
-  void drain() { drained_ = sealed_; }
+  void drain(int64_t bucket_end_ms) {
+    if (holds()) bucket_end_ms_ = bucket_end_ms;
+    drained_ = sealed_;
+  }
 
  private:
   struct Known {
@@ -85,6 +88,7 @@ class BoundedShard {
   uint32_t want_ = 0, sealed_ = 0, drained_ = 0, cleaned_ = 0;
   int clean_steps_ = 0;
   int64_t clean_ms_ = 0;
+  int64_t bucket_end_ms_ = 0;
 };
 
 // The rows of the Segment of these shards' sealed generations, as rows_of() writes them.

@@ -115,7 +115,7 @@ void Simulation::seal() {
   uint64_t samples = 0;
   for (auto& shard : reference_) {
     if (shard->holds()) samples += shard->held().samples;
-    shard->drain();
+    shard->drain((bucket_ + 10) * 1000);
   }
   ASSERT_EQ(absl::StrJoin(rows_of(bench_.sealer->seal(bucket_)), "\n"),
             absl::StrJoin(expected, "\n"));
