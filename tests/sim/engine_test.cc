@@ -16,6 +16,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <tuple>
@@ -73,7 +75,8 @@ class Simulation {
   void finish();
   void handled(size_t shard, const Sent& sent);
   std::vector<Handled> take(bool all);
-  Lines expected(int64_t bucket, std::vector<Handled> packets);
+  void expect(int64_t bucket, const std::vector<Handled>& packets);
+  Lines expected_lines();
   void compare(int64_t bucket, Lines actual, Lines wanted) const;
   [[nodiscard]] bool comparable(const std::string& line) const;
   [[nodiscard]] Now now() const { return Now{now_ms_}; }
@@ -159,6 +162,7 @@ std::unique_ptr<Plan> Simulation::make_plan() {
   plan->dogstatsd.context_expiry_s = static_cast<uint32_t>(random_.below(40));
   if (random_.chance(50)) plan->limits.memo_bytes = 1 << 13;
   if (trouble_ == Trouble::kFull) {
+    plan->dogstatsd.context_expiry_s = 10'000;
     plan->limits.contexts = static_cast<uint32_t>(16 + random_.below(40));
     plan->limits.sample_bytes = 64 * (8 + random_.below(60));
     plan->limits.set_members = static_cast<uint32_t>(random_.below(20));
@@ -259,10 +263,13 @@ std::vector<Handled> Simulation::take(bool all) {
   return packets;
 }
 
-Lines Simulation::expected(int64_t bucket, std::vector<Handled> packets) {
+void Simulation::expect(int64_t bucket, const std::vector<Handled>& packets) {
   reference_.open(bucket);
   for (const Handled& packet : packets) reference_.take(packet.input);
   reference_.seal();
+}
+
+Lines Simulation::expected_lines() {
   Lines lines;
   for (reference::SealedBucket& sealed : reference_.sealed())
     std::move(sealed.lines.begin(), sealed.lines.end(), std::back_inserter(lines));
@@ -291,10 +298,11 @@ void Simulation::compare(int64_t bucket, Lines actual, Lines wanted) const {
 }
 
 void Simulation::seal(int64_t bucket) {
-  const Lines wanted = expected(bucket, take(false));
+  expect(bucket, take(false));
+  reference_.seal_late(bucket);
   Lines actual = engine_.lines(engine_.sealer().seal(bucket));
   for (std::string& line : engine_.late_lines(bucket)) actual.push_back(std::move(line));
-  compare(bucket, std::move(actual), wanted);
+  compare(bucket, std::move(actual), expected_lines());
 }
 
 // As a stop does it: the sources are closed, the shards work off their rings, the keeper seals what
@@ -312,18 +320,13 @@ void Simulation::finish() {
   }
   const int64_t bucket = clock_.open_bucket();
   const bool late = std::ranges::any_of(logs_, &ShardLog::holds);
-  Lines wanted;
-  for (int round = late ? 0 : 1; round < 2; ++round) {
-    for (std::string& line : expected(bucket, take(true))) wanted.push_back(std::move(line));
-  }
-  reference_.seal_future();
-  for (reference::SealedBucket& sealed : reference_.sealed())
-    std::move(sealed.lines.begin(), sealed.lines.end(), std::back_inserter(wanted));
+  for (int round = late ? 0 : 1; round < 2; ++round) expect(bucket, take(true));
+  reference_.seal_late(std::numeric_limits<int64_t>::max());
   Lines actual;
   for (const auto& segment : engine_.sealer().seal_rest(bucket, now())) {
     for (std::string& line : engine_.lines(segment)) actual.push_back(std::move(line));
   }
-  compare(bucket, std::move(actual), std::move(wanted));
+  compare(bucket, std::move(actual), expected_lines());
 }
 
 void Simulation::run() {
