@@ -26,6 +26,7 @@
 
 #include "dataplane/base/strings.h"
 #include "dataplane/core/bucket_clock.h"
+#include "random_config.h"
 #include "seeds.h"
 #include "setup.h"
 #include "tests/reference/aggregator.h"
@@ -122,38 +123,11 @@ Trouble Simulation::pick_trouble(Random& random) {
 }
 
 reference::Config Simulation::make_config() {
+  if (trouble_ != Trouble::kFull) return random_config(random_);
   reference::Config config;
-  config.expiry_seconds = static_cast<double>(1 + random_.below(60));
-  if (trouble_ == Trouble::kFull) {
-    config.expiry_seconds = 10'000;
-    config.histogram_aggregates = {"count", "sum", "max", "min", "avg"};
-    config.histogram_percentiles.clear();
-    return config;
-  }
-  reference::EnrichConfig& enrich = config.enrich;
-  if (random_.chance(50)) enrich.hostname = "box";
-  if (random_.chance(30)) enrich.tags = {"b:1", "host:extra"};
-  if (random_.chance(40)) enrich.metric_namespace = random_.chance(50) ? "ns" : "ns.";
-  if (random_.chance(30)) {
-    enrich.metric_filterlist = {"m1", "ns.m2", "ns.m3.max", "m3.95percentile"};
-    enrich.metric_filterlist_match_prefix = random_.chance(30);
-  }
-  if (random_.chance(30)) {
-    enrich.mapper_profiles = {{"map.",
-                               {{"map.m1", false, "mapped", {{"k", "v"}, {"host", "mh"}}},
-                                {"map.*", false, "m.$1", {{"from", "${1}"}}}}}};
-  }
-  config.origin_detection_client = random_.chance(50);
-  enrich.origin_detection_unified = random_.chance(30);
-  if (random_.chance(30)) enrich.tag_cardinality = "high";
-  config.no_aggregation_pipeline = !random_.chance(20);
-  config.histogram_copy_to_distribution = random_.chance(30);
-  if (random_.chance(50)) config.histogram_copy_to_distribution_prefix = "copy.";
-  config.eol_udp = random_.chance(20);
-  if (random_.chance(50)) {
-    config.histogram_aggregates = {"min", "sum", "count", "median", "avg", "max"};
-    config.histogram_percentiles = {0.99, 0, 0.5, 1, 0.33};
-  }
+  config.expiry_seconds = 10'000;
+  config.histogram_aggregates = {"count", "sum", "max", "min", "avg"};
+  config.histogram_percentiles.clear();
   return config;
 }
 

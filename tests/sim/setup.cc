@@ -31,6 +31,7 @@ std::unique_ptr<Plan> plan_of(const reference::Config& config) {
     }
     add_profile(*plan, profile.prefix, mappings);
   }
+  p.buffer_size = static_cast<uint32_t>(config.buffer_size);
   p.counter_expiry_s = static_cast<uint32_t>(config.expiry_seconds);
   p.timestamps = config.no_aggregation_pipeline ? 1 : 0;
   p.client_origin = config.origin_detection_client ? 1 : 0;
