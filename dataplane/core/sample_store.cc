@@ -19,7 +19,9 @@ void SampleTotals::add(double value, uint32_t weight, double scaled) {
   max = first ? value : greatest(max, value);
   count += weight;
   sum.add(value * scaled);
-  weighted.add(value * weight);
+  const double product = value * weight;
+  weighted.add(product);
+  if (weight != 1 && std::isfinite(product)) weighted.add(std::fma(value, weight, -product));
 }
 
 void SampleTotals::merge(const SampleTotals& other) {
@@ -37,7 +39,7 @@ segment::Summary SampleTotals::of_histogram() const {
 }
 
 segment::Summary SampleTotals::of_distribution() const {
-  return {count, sum.value(), min, max, weighted.value() / static_cast<double>(count)};
+  return {count, sum.value(), min, max, weighted.over(count)};
 }
 
 SampleStore::SampleStore(uint64_t bytes)

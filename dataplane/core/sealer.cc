@@ -75,6 +75,8 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   std::vector<std::byte> bytes = state_->write(bucket_start, sealed);
   for (ShardState* shard : sealed) {
     EpochCell& cell = shard->cell;
+    cell.bucket_end_ms.store((bucket_start + state_->plan.interval_s) * 1000,
+                             std::memory_order_relaxed);
     cell.drained.store(cell.at.load(std::memory_order_relaxed), std::memory_order_release);
   }
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
