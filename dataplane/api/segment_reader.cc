@@ -33,6 +33,9 @@ struct ColumnView {
     }
   }
   [[nodiscard]] double number(size_t i) const { return load<double>(i); }
+  [[nodiscard]] double number_or(size_t i, double other) const {
+    return data == nullptr ? other : number(i);
+  }
   [[nodiscard]] size_t begin_of(size_t i) const { return i == 0 ? 0 : at(i - 1); }
 
  private:
@@ -102,6 +105,7 @@ absl::Status add_section(const SectionEntry& e, std::span<const std::byte> body,
 
 absl::Status check_elements(const ColumnSpec& spec, const Columns& columns) {
   const ColumnView& column = columns[index(spec.column)];
+  if (spec.optional && column.data == nullptr) return absl::OkStatus();
   if (column.count != columns[index(spec.anchor)].count) {
     return bad(spec.name, "has another number of elements than its table");
   }
@@ -213,7 +217,9 @@ class Walk {
 
   void counters() {
     for (size_t i = 0; i < at(Column::kCounterName).count; ++i) {
-      visitor_.counter(context(Column::kCounterName, i), at(Column::kCounterSum).number(i));
+      visitor_.counter(
+          context(Column::kCounterName, i),
+          {at(Column::kCounterSum).number(i), at(Column::kCounterSumLow).number_or(i, 0)});
     }
   }
 
@@ -237,21 +243,26 @@ class Walk {
   void histograms() {
     const ColumnView& end = at(Column::kHistogramValuesEnd);
     for (size_t i = 0; i < at(Column::kHistogramName).count; ++i) {
+      Summary s = summary(Column::kHistogramCount, i);
+      s.samples = at(Column::kHistogramSamples).at(i);
       values_.clear();
       for (size_t v = end.begin_of(i); v < end.at(i); ++v) {
         values_.push_back(
             {at(Column::kHistogramValue).number(v), at(Column::kHistogramWeight).at(v)});
       }
       visitor_.histogram(
-          context(Column::kHistogramName, i), summary(Column::kHistogramCount, i), values_,
+          context(Column::kHistogramName, i), s, values_,
           bins(Column::kHistogramBinsEnd, Column::kHistogramBinKey, Column::kHistogramBinCount, i));
     }
   }
 
   void distributions() {
+    const ColumnView& weighted = at(Column::kDistributionWeighted);
     for (size_t i = 0; i < at(Column::kDistributionName).count; ++i) {
-      visitor_.distribution(context(Column::kDistributionName, i),
-                            summary(Column::kDistributionCount, i),
+      Summary s = summary(Column::kDistributionCount, i);
+      if (weighted.data != nullptr)
+        s.weighted = {weighted.number(i), at(Column::kDistributionWeightedLow).number_or(i, 0)};
+      visitor_.distribution(context(Column::kDistributionName, i), s,
                             bins(Column::kDistributionBinsEnd, Column::kDistributionBinKey,
                                  Column::kDistributionBinCount, i));
     }
@@ -315,8 +326,9 @@ class Walk {
 
   [[nodiscard]] Summary summary(Column count, size_t i) const {
     const size_t first = index(count);
-    return {columns_[first].at(i), columns_[first + 1].number(i), columns_[first + 2].number(i),
-            columns_[first + 3].number(i), columns_[first + 4].number(i)};
+    return {columns_[first].at(i),         columns_[first + 1].number(i),
+            columns_[first + 2].number(i), columns_[first + 3].number(i),
+            columns_[first + 4].number(i), columns_[first + 5].number_or(i, 0)};
   }
 
   std::span<const Bin> bins(Column ends, Column key, Column count, size_t i) {

@@ -128,7 +128,7 @@ Section make_section(const ColumnSpec& spec, Words words, std::string bytes) {
   SectionEntry& e = s.entry;
   e.id = spec.id;
   e.version = 1;
-  e.flags = kMustUnderstand;
+  e.flags = spec.optional ? 0 : kMustUnderstand;
   e.count = spec.type == Type::kBytes ? s.bytes.size() : s.words.size();
   Encoding encoding = Encoding::kU64;
   size_t width = 8;
@@ -221,12 +221,33 @@ struct Writer::Impl {
     columns[index(name) + 2].push_back(tag_set(c.tags));
   }
 
-  // The five columns from `count` on.
+  // An element of an optional column for the last row of its table; the column begins with the
+  // first that is not 0.
+  void put_optional(Column c, double value) {
+    Words& words = at(c);
+    if (value == 0) return;
+    words.resize(at(spec(c).anchor).size() - 1);
+    words.push_back(std::bit_cast<uint64_t>(value));
+  }
+
+  // The six columns from `count` on.
   void summary(Column count, const Summary& s) {
     columns[index(count)].push_back(s.count);
     size_t i = index(count);
     for (const double value : {s.sum, s.min, s.max, s.avg}) {
       columns[++i].push_back(std::bit_cast<uint64_t>(value));
+    }
+    put_optional(static_cast<Column>(i + 1), s.sum_low);
+  }
+
+  void complete_optional_columns() {
+    if (at(Column::kDistributionWeighted) == at(Column::kDistributionSum) &&
+        at(Column::kDistributionWeightedLow) == at(Column::kDistributionSumLow)) {
+      at(Column::kDistributionWeighted).clear();
+      at(Column::kDistributionWeightedLow).clear();
+    }
+    for (const ColumnSpec& spec : kColumnSpecs) {
+      if (spec.optional && !at(spec.column).empty()) at(spec.column).resize(at(spec.anchor).size());
     }
   }
 
@@ -253,9 +274,10 @@ Writer::~Writer() = default;
 
 uint64_t Writer::rows() const { return impl_->rows; }
 
-void Writer::counter(const Context& c, double sum) {
+void Writer::counter(const Context& c, ExactSum sum) {
   impl_->context(Column::kCounterName, c);
-  impl_->put(Column::kCounterSum, sum);
+  impl_->put(Column::kCounterSum, sum.high);
+  impl_->put_optional(Column::kCounterSumLow, sum.low);
 }
 
 void Writer::gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) {
@@ -276,6 +298,7 @@ void Writer::histogram(const Context& c, const Summary& s, std::span<const Weigh
                        std::span<const Bin> bins) {
   impl_->context(Column::kHistogramName, c);
   impl_->summary(Column::kHistogramCount, s);
+  impl_->put(Column::kHistogramSamples, s.samples);
   for (const WeightedValue& v : values) {
     impl_->put(Column::kHistogramValue, v.value);
     impl_->put(Column::kHistogramWeight, v.weight);
@@ -288,6 +311,8 @@ void Writer::histogram(const Context& c, const Summary& s, std::span<const Weigh
 void Writer::distribution(const Context& c, const Summary& s, std::span<const Bin> bins) {
   impl_->context(Column::kDistributionName, c);
   impl_->summary(Column::kDistributionCount, s);
+  impl_->put(Column::kDistributionWeighted, s.weighted_sum().high);
+  impl_->put_optional(Column::kDistributionWeightedLow, s.weighted_sum().low);
   impl_->bins(Column::kDistributionBinsEnd, Column::kDistributionBinKey,
               Column::kDistributionBinCount, bins);
 }
@@ -334,6 +359,7 @@ void Writer::service_check(const ServiceCheck& c) {
 
 std::vector<std::byte> Writer::finish(uint64_t samples) {
   Impl& w = *impl_;
+  w.complete_optional_columns();
   w.at(Column::kNamesEnd) = std::move(w.names.ends);
   w.at(Column::kHostsEnd) = std::move(w.hosts.ends);
   w.at(Column::kTagsEnd) = std::move(w.tags.ends);

@@ -32,7 +32,12 @@ size_t normalize(std::span<segment::Bin> bins);
 // Sorts exact values and makes equal ones one, which changes no percentile. Of any value, NaN too.
 void normalize(std::vector<segment::WeightedValue>& values);
 
-// Adds one summary to another (spec 8.6).
+// -0 before 0, so that the order of equal values does not show.
+double least(double a, double b);
+double greatest(double a, double b);
+
+// Adds one summary to another (spec 8.6), the average from the exact sum: the order of merging does
+// not show.
 void merge(segment::Summary& into, const segment::Summary& from);
 
 }  // namespace penstock::sketch

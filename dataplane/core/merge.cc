@@ -135,7 +135,7 @@ void Merge::write_row(std::span<const Part> parts) {
 void Merge::write_counter(const segment::Context& c, std::span<const Part> parts) {
   ExactSum sum{};
   for (const Part& part : parts) sum.add(part.slot().sum);
-  writer_.counter(c, sum.value());
+  writer_.counter(c, sum);
 }
 
 void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
@@ -194,10 +194,11 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   }
   if (totals.count == 0) return;
   const bool histogram = parts[0].kind == Kind::kHistogram;
-  const segment::Summary summary = histogram ? totals.of_histogram() : totals.of_distribution();
+  segment::Summary summary = histogram ? totals.of_histogram() : totals.of_distribution();
   // The limit of one shard holds for all of them, so that the result does not depend on their
   // number.
   if (histogram && bins_.empty() && values_.size() <= SampleStore::kValuesMax) {
+    summary.samples = values_.size();
     sketch::normalize(values_);
     return writer_.histogram(c, summary, values_, {});
   }

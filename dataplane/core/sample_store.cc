@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 
 namespace penstock {
 namespace {
 
-// -0 before 0, so that the order of equal values does not show.
-double least(double a, double b) { return b < a || (b == a && std::signbit(b)) ? b : a; }
-double greatest(double a, double b) { return b > a || (b == a && std::signbit(a)) ? b : a; }
+using sketch::greatest;
+using sketch::least;
 
 }  // namespace
 
@@ -35,11 +33,13 @@ void SampleTotals::merge(const SampleTotals& other) {
 }
 
 segment::Summary SampleTotals::of_histogram() const {
-  return {count, sum.value(), min, max, sum.value() / static_cast<double>(count)};
+  return {count, sum.value(), min, max, sum.over(count), sum.low};
 }
 
 segment::Summary SampleTotals::of_distribution() const {
-  return {count, sum.value(), min, max, weighted.over(count)};
+  segment::Summary s = {count, sum.value(), min, max, weighted.over(count), sum.low};
+  if (weighted != sum) s.weighted = weighted;
+  return s;
 }
 
 SampleStore::SampleStore(uint64_t bytes)

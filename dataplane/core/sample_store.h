@@ -6,7 +6,7 @@
 
 #include "dataplane/api/segment.h"
 #include "dataplane/api/sketch.h"
-#include "dataplane/core/exact_sum.h"
+#include "dataplane/base/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 
 namespace penstock {
@@ -45,9 +45,9 @@ static_assert(sizeof(Samples) == 80);
 // writes; the keeper reads chains of a generation it holds.
 class SampleStore {
  public:
-  static constexpr uint16_t kValuesMax = 4096;  // exact values of a context
-  static constexpr uint16_t kFoldMax = 1024;    // values gathered beside bins
-  static constexpr uint16_t kFoldMin = 32;      // fewer do not give blocks back when folded
+  static constexpr uint16_t kValuesMax = segment::kExactSamplesMax;
+  static constexpr uint16_t kFoldMax = 1024;  // values gathered beside bins
+  static constexpr uint16_t kFoldMin = 32;    // fewer do not give blocks back when folded
 
   explicit SampleStore(uint64_t bytes);
 

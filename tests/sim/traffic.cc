@@ -70,7 +70,7 @@ std::string Traffic::name(std::string_view type, size_t shard) {
   return name;
 }
 
-// Such that sums are exact in the shards' sums (dataplane/core/exact_sum.h): magnitudes within
+// Such that sums are exact in the shards' sums (dataplane/base/exact_sum.h): magnitudes within
 // 2^53.
 std::string Traffic::values() {
   constexpr std::string_view kOdd[] = {"nan", "inf",  "-inf", "0",    "-0",   "0x1p4", "1_0",

@@ -23,7 +23,9 @@ struct TextVisitor : segment::Reader::Visitor {
   void add(std::string_view kind, const segment::Context& c, const std::string& value) {
     rows.push_back(std::string(kind) + " " + text_of(c) + " " + value);
   }
-  void counter(const segment::Context& c, double sum) override { add("counter", c, number(sum)); }
+  void counter(const segment::Context& c, ExactSum sum) override {
+    add("counter", c, number(sum.value()));
+  }
   void gauge(const segment::Context& c, double value, int64_t, uint32_t) override {
     add("gauge", c, number(value));
   }

@@ -16,6 +16,11 @@ struct ExactSum {
   double high;  // the sum, rounded
   double low;   // at most half a unit in the last place of `high`
 
+  ExactSum() = default;
+  constexpr ExactSum(double term) : high(term), low(0) {}  // NOLINT: a number is a sum of one term
+  constexpr ExactSum(double high, double low) : high(high), low(low) {}
+  bool operator==(const ExactSum&) const = default;
+
   void add(double term) {
     const double sum = high + term;
     if (!std::isfinite(sum)) [[unlikely]] {
