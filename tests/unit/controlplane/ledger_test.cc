@@ -217,6 +217,27 @@ TEST(StateFile, ComesBackAsItWas) {
   EXPECT_EQ(back->exporters.at("jsonl").cursor, "12:34");
 }
 
+// As the first version wrote it; fields added since have their defaults, and the ledger goes on.
+TEST(StateFile, OfAnEarlierVersionIsRead) {
+  const absl::StatusOr<State> state = decode_state(
+      R"({"departed":{"blocks":[{"counters":[["packets",20],["lines",21]],"kind":3,"label":"shard0"}],
+          "crashes":1,"instances":2,"packets_lost":3,"points_lost":4,"points_missing":5,
+          "points_received":6,"samples_lost":7},
+          "exporters":{"jsonl":{"cursor":"12:34","delivered":6,"given_up":5,"instance":9,
+          "instance_points":7,"sequence":8}},
+          "facts":{"cpus":[0,1],"hostname":"box","hugepage_kb":2048,"hugepages_free":0,"root":true},
+          "instance":9,"reception":{"last_sequence":8,"missing_points":0,"missing_samples":0,
+          "points":7,"samples":7,"segments":8},"restarts":1,"version":1})");
+  ASSERT_TRUE(state.ok()) << state.status();
+  const ExporterProgress& exporter = state->exporters.at("jsonl");
+  EXPECT_EQ(exporter.sequence, 8u);
+  EXPECT_EQ(exporter.delivered, 6u);
+  EXPECT_EQ(exporter.cursor, "12:34");
+  EXPECT_EQ(exporter.filtered, 0u);
+  EXPECT_EQ(state->departed.points_received, 6u);
+  EXPECT_EQ(sum_of(state->departed.blocks, StatsBlock::kShard, "packets"), 20u);
+}
+
 TEST(StateFile, NonsenseIsRefused) {
   for (const char* text :
        {"", "{", "{}", "[]", "{\"version\":2}", "{\"version\":1,\"instance\":\"x\"}"}) {
