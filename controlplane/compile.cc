@@ -110,6 +110,7 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.context_bytes = limits.context_bytes;
   l.memo_bytes = limits.memo_bytes;
   l.sample_bytes = limits.sample_bytes;
+  l.sketch_bins = limits.sketch_bins;
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;

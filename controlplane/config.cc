@@ -11,6 +11,7 @@
 
 #include "controlplane/config_agent.h"
 #include "controlplane/config_section.h"
+#include "dataplane/api/sketch.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
 
@@ -104,6 +105,7 @@ void read_limits(Problems& problems, const Value& value, LimitsConfig& l) {
   if (auto v = s.get("context_bytes")) v->read_size(l.context_bytes, 64 * kKiB, 64 * kGiB);
   if (auto v = s.get("memo_bytes")) v->read_size(l.memo_bytes, 64 * kKiB, 64 * kGiB);
   if (auto v = s.get("sample_bytes")) v->read_size(l.sample_bytes, 64 * kKiB, 64 * kGiB);
+  if (auto v = s.get("sketch_bins")) v->read_int(l.sketch_bins, 64, sketch::kBinsMax);
   if (auto v = s.get("set_members")) v->read_int(l.set_members, 16, 64u << 20);
   if (auto v = s.get("carry_bytes")) v->read_size(l.carry_bytes, 64 * kKiB, 4 * kGiB);
   if (auto v = s.get("ring_slots")) read_power_of_two(*v, l.ring_slots, 64, 65536);

@@ -38,9 +38,9 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
                    ? 0
                    : enricher.key_size_max() + plan.dogstatsd.copy_prefix.size + kVarintMax),
       memo(plan.limits.memo_bytes, random_seed()),
-      contexts(plan.limits.contexts, plan.limits.context_bytes, random_seed(),
+      contexts(plan.limits.contexts, plan.limits.context_bytes, process_seed(),
                plan.str(plan.dogstatsd.default_host)),
-      store(plan.limits.sample_bytes),
+      store(plan.limits.sample_bytes, plan.limits.sketch_bins),
       generations{Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts),
                   Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)} {
   for (size_t i = 0; i < kBatch; ++i) batch[i].text = &texts[i];
@@ -187,6 +187,9 @@ void ShardState::publish() {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
 #undef PENSTOCK_FIELD
   stats.contexts.set(contexts.live());
+  stats.contexts_full.set(contexts.turned_away_by_count());
+  stats.context_bytes_full.set(contexts.turned_away_by_bytes());
+  stats.bins_folded.set(store.bins_folded());
   burst = {};
 }
 

@@ -201,6 +201,21 @@ TEST(Settle, TheNextDataPlaneContinuesTheLedger) {
   EXPECT_EQ(ledger["samples"]["lost_in_crash"], 4);
 }
 
+TEST(Ledger, SaysWhichBoundsWereMet) {
+  LedgerInput in = input();
+  const Counters met = {{"contexts_full", 1},      {"context_bytes_full", 2},
+                        {"memo_evicted", 3},       {"samples_unkept", 4},
+                        {"bins_folded", 5},        {"carry_full_events", 6},
+                        {"set_members_unkept", 7}, {"copies_unkept", 8}};
+  in.live.push_back(block(StatsBlock::kShard, "shard1", met));
+  in.live.push_back(block(StatsBlock::kKeeper, "", {{"bins_folded", 10}, {"copies_unkept", 20}}));
+  const Json ledger = make_ledger(in);
+  EXPECT_EQ(ledger["bounds"].dump(),
+            R"({"contexts":1,"context_bytes":2,"memo_bytes":3,"sample_bytes":4,"sketch_bins":15,)"
+            R"("set_members":7,"carry_bytes":35})");  // carry_full of shard0 is 1
+  EXPECT_THAT(ledger_table(ledger), testing::HasSubstr("bounds\n  contexts "));
+}
+
 TEST(StateFile, ComesBackAsItWas) {
   State state;
   state.instance = 0xffffffffffffffff;
