@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "dataplane/api/shard_memory.h"
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 #include "dataplane/core/shard_state.h"
@@ -11,6 +12,14 @@ namespace {
 
 using dogstatsd::Class;
 using dogstatsd::Reason;
+
+// The memory budget counts with these.
+static_assert(kContextEntryBytes == sizeof(ContextTable::Context) + sizeof(uint32_t));
+static_assert(kContextSlotBytes == sizeof(Slot) + sizeof(uint32_t));
+static_assert(kContextSamplesBytes == sizeof(Samples));
+static_assert(kCopyBytes == sizeof(ShardState::Copy));
+static_assert(kSetMemberBytes == sizeof(SetMembers::Member));
+static_assert(kOverflowContextsMax == ContextTable::kOverflowContexts);
 
 constexpr size_t kValuesMax = (size_t{UINT16_MAX} + 1) / 2;  // numbers in the longest packet
 
