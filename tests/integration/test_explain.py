@@ -215,6 +215,7 @@ def test_help():
 @pytest.mark.parametrize("args, says", [
     (["--nonsense"], b"nonsense"), (["--socket", "x"], b"socket"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
                                                               b"/nonexistent.yaml"),
+    (["--config", "", "a:1|c"], b"No such file"),  # an unset variable of a script
 ])
 def test_usage(args, says):
     done = explain(*args)
