@@ -141,6 +141,7 @@ class Output {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) {
         if (errno != EPIPE) fail(errno);
+        text_.clear();  // it is not tried again
         return false;
       }
       at += static_cast<size_t>(n);
