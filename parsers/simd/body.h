@@ -151,11 +151,13 @@ struct Body {
     return Reason::kOk;
   }
 
-  // The first `c` in [at, end), or end.
+  // The first `c` in [at, end), or end. What a block finds behind the end is the end.
   static const char* find(const char* at, const char* end, char c) {
     for (; at < end; at += kBlock) {
-      const uint64_t mask = Ops::equal(Ops::load(at), c) & low_bits(static_cast<size_t>(end - at));
-      if (mask != 0) return at + lowest_bit(mask);
+      const uint64_t mask = Ops::equal(Ops::load(at), c);
+      if (mask == 0) continue;
+      const char* const found = at + lowest_bit(mask);
+      return found < end ? found : end;
     }
     return end;
   }

@@ -8,11 +8,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "controlplane/config.h"
-#include "controlplane/ledger.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
 #include "parsers/simd/kernel.h"
@@ -189,9 +187,9 @@ bool feed(Input& input, Replay& replay) {
 // Whether the ledger balances.
 bool report(const Replay& replay, bool summary) {
   for (const std::string& note : replay.notes()) complain(note);
-  const nlohmann::ordered_json ledger = replay.ledger();
-  const bool balanced = ledger.at("balanced").get<bool>();
-  if (summary || !balanced) std::fputs(ledger_table(ledger).c_str(), stderr);
+  bool balanced = false;
+  const std::string ledger = replay.ledger_text(balanced);
+  if (summary || !balanced) std::fputs(ledger.c_str(), stderr);
   return balanced;
 }
 

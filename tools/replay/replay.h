@@ -51,6 +51,8 @@ class Replay {
 
   // The ledger (docs/ledger.md) of what was taken; exact once finished.
   [[nodiscard]] nlohmann::ordered_json ledger() const;
+  // The same for people, and whether it balances.
+  [[nodiscard]] std::string ledger_text(bool& balanced) const;
   // What the person should know of the run, a line each: bounds that were reached, values without
   // an output.
   [[nodiscard]] std::vector<std::string> notes() const;
