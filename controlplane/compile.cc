@@ -148,12 +148,12 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.counter_expiry_s = config.counter_expiry_s;
   d.timestamps = config.timestamps ? 1 : 0;
   d.client_origin = config.client_origin ? 1 : 0;
+  d.copy_histograms = config.histogram_copy ? 1 : 0;
+  d.copy_prefix = plan.add_text(config.histogram_copy_prefix);
   d.origin_optout = config.origin_optout ? 1 : 0;
   d.entity_precedence = config.entity_precedence ? 1 : 0;
   d.origin_unified = config.origin_unified ? 1 : 0;
   d.tag_cardinality = config.tag_cardinality;
-  d.copy_histograms = config.histogram_copy ? 1 : 0;
-  d.copy_prefix = plan.add_text(config.histogram_copy_prefix);
   fill_mapper(plan, config.mapper);
   for (const std::string& entry : config.filter) {
     d.filter.entries[d.filter.count++] = plan.add_text(entry);

@@ -155,7 +155,7 @@ struct DogstatsdPlan {
   uint8_t client_origin;                   // dogstatsd_origin_detection_client
   uint8_t origin_unified;                  // origin_detection_unified
   dogstatsd::Cardinality tag_cardinality;  // dogstatsd_tag_cardinality
-  // Of the tags of containers, which nothing gives yet.
+  // Of containers and their tags (spec 7.5).
   uint8_t origin_optout;      // dogstatsd_origin_optout_enabled
   uint8_t entity_precedence;  // dogstatsd_entity_id_precedence
   uint8_t copy_histograms;    // histogram_copy_to_distribution

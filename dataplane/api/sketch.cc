@@ -85,7 +85,7 @@ void merge(segment::Summary& into, const segment::Summary& from) {
   into.sum_low = sum.low;
   into.min = least(into.min, from.min);
   into.max = greatest(into.max, from.max);
-  into.avg = weighted.value() / static_cast<double>(into.count);
+  into.avg = weighted.over(into.count);
   into.samples += from.samples;
 }
 

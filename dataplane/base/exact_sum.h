@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 namespace penstock {
 
@@ -36,6 +37,13 @@ struct ExactSum {
     add(other.low);
   }
   [[nodiscard]] double value() const { return high; }
+  // The sum over `divisor` (not 0), rounded once.
+  [[nodiscard]] double over(uint64_t divisor) const {
+    const auto n = static_cast<double>(divisor);
+    const double quotient = high / n;
+    if (!std::isfinite(quotient)) return quotient;
+    return quotient + (std::fma(-quotient, n, high) + low) / n;  // and what the quotient leaves
+  }
 };
 
 }  // namespace penstock

@@ -76,6 +76,7 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   const Kind kind = kind_of(metric.type);
   LineTarget target{};
   target.kind = static_cast<uint8_t>(kind);
+  if (senders != nullptr) enricher.from(senders->tag(line.origin));
   const Enriched& enriched =
       enricher.metric(line.text->name(), metric.tags, metric.has_tags, metric.origin);
   if (enriched.filtered != nullptr) {

@@ -23,9 +23,10 @@ bool is_histogram(const dogstatsd::Metric& metric) {
 
 }  // namespace
 
-CarryWriter::CarryWriter(const Plan& plan)
+CarryWriter::CarryWriter(const Plan& plan, const Senders* senders)
     : kernel_(simd::active()),
       options_{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
+      senders_(senders),
       interval_s_(plan.interval_s),
       copy_prefix_(plan.str(plan.dogstatsd.copy_prefix)),
       enricher_(plan),
@@ -33,6 +34,7 @@ CarryWriter::CarryWriter(const Plan& plan)
 
 void CarryWriter::write(const CarryBuffer& carry, segment::Writer& writer) {
   carry.for_each([&](const CarryBuffer::Record& record, std::string_view line) {
+    note_sender(record);
     switch (record.what) {
       case Class::kMetric:
         return write_metric(line, writer);
@@ -44,10 +46,15 @@ void CarryWriter::write(const CarryBuffer& carry, segment::Writer& writer) {
   });
 }
 
+void CarryWriter::note_sender(const CarryBuffer::Record& record) {
+  if (senders_ != nullptr) enricher_.from(senders_->tag(record.origin));
+}
+
 uint64_t CarryWriter::copy(const CarryBuffer& carry, LateSketches& late) {
   uint64_t unkept = 0;
   carry.for_each([&](const CarryBuffer::Record& record, std::string_view line) {
     if (record.what != Class::kMetric) return;
+    note_sender(record);
     const Parsed parsed = parse(line);
     if (is_histogram(parsed.metric)) unkept += copy(parsed, late);
   });

@@ -8,6 +8,7 @@
 #include "dataplane/core/carry.h"
 #include "dataplane/core/enrich.h"
 #include "dataplane/core/late_sketches.h"
+#include "dataplane/core/senders.h"
 #include "parsers/simd/kernel.h"
 
 namespace penstock {
@@ -16,8 +17,8 @@ namespace penstock {
 // which are there to be copied (spec 8.5), go to the late sketches instead. Keeper's thread.
 class CarryWriter {
  public:
-  // `plan` outlives the writer.
-  explicit CarryWriter(const Plan& plan);
+  // `plan` and `senders` (see Shard) outlive the writer.
+  explicit CarryWriter(const Plan& plan, const Senders* senders = nullptr);
 
   void write(const CarryBuffer& carry, segment::Writer& writer);
 
@@ -31,6 +32,7 @@ class CarryWriter {
     dogstatsd::Metric metric;
   };
   Parsed parse(std::string_view line);
+  void note_sender(const CarryBuffer::Record& record);
   uint64_t copy(const Parsed& line, LateSketches& late);
   void write_metric(std::string_view line, segment::Writer& writer);
   void write_event(const CarryBuffer::Record& record, std::string_view line,
@@ -40,6 +42,7 @@ class CarryWriter {
 
   const simd::Kernel& kernel_;
   const dogstatsd::Options options_;
+  const Senders* const senders_;
   const int64_t interval_s_;
   const std::string_view copy_prefix_;
   Enricher enricher_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/core/context_key.h"
+#include "dataplane/core/senders.h"
 
 namespace penstock {
 namespace {
@@ -33,12 +34,13 @@ Enricher::Enricher(const Plan& plan)
       namespace_(plan.str(config_.metric_namespace)),
       mapper_(plan),
       filter_(filter_of(plan)),
-      tags_(kLineMax + mapper_.tags_max() + config_.tag_count + 1),
+      tags_(kLineMax + mapper_.tags_max() + config_.tag_count + 2),
       name_bytes_(std::max(kLineMax, mapper_.bytes_max()) + namespace_.size()),
       container_tag_(kLineMax + kContainerTag.size()),
       // A name, a host and tags are parts of one line, save what configuration adds.
       key_bytes_(kLineMax * 2 + mapper_.bytes_max() + namespace_.size() + default_host_.size() +
-                 plan.text_size + kContainerTag.size() + (tags_.size() + 3) * kVarintMax) {
+                 plan.text_size + 2 * kContainerTag.size() + Senders::kContainerMax +
+                 (tags_.size() + 3) * kVarintMax) {
   for (uint32_t i = 0; i < config_.tag_count; ++i) extra_tags_.push_back(plan.str(config_.tags[i]));
   for (uint32_t i = 0; i < config_.exclusion_count; ++i)
     exclusions_.push_back(plan.str(config_.exclusions[i]));
@@ -133,12 +135,18 @@ Cardinality Enricher::wanted_cardinality() const {
   return dogstatsd::parse_cardinality(out_.cardinality).value_or(Cardinality::kLow);
 }
 
-// Ruling 8: what is known of a container without a source of tags is its id. An entity id stands in
-// its place (7.5), but for unified detection, where the first that is known counts.
+// Ruling 8: what is known of a container without a source of tags is its id. Both that of the
+// socket and that of the message count, unless an entity id stands in their place; in unified
+// detection the first that is known does (7.5).
 void Enricher::add_container_tag() {
-  if (out_.container_id.empty()) return;
-  if (has_entity_ && config_.origin_unified == 0) return;
   if (wanted_cardinality() != Cardinality::kHigh) return;
+  const bool unified = config_.origin_unified != 0;
+  const bool replaced = has_entity_ && !unified;
+  if (!sender_.empty() && !(replaced && config_.entity_precedence != 0)) {
+    tags_[tag_count_++] = sender_;
+    if (unified) return;
+  }
+  if (out_.container_id.empty() || replaced) return;
   char* p = container_tag_.data();
   std::memcpy(p, kContainerTag.data(), kContainerTag.size());
   std::memcpy(p + kContainerTag.size(), out_.container_id.data(), out_.container_id.size());

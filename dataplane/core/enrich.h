@@ -38,6 +38,10 @@ class Enricher {
   // `plan` outlives the enricher.
   explicit Enricher(const Plan& plan);
 
+  // The container that what follows came from, as its tag ("container_id:abc"; Senders); empty: not
+  // known, as at first. The view is used until it is replaced.
+  void from(std::string_view sender) { sender_ = sender; }
+
   const Enriched& metric(std::string_view name, std::string_view tags, bool has_tags,
                          const dogstatsd::Origin& origin);
   // Whether a metric of this name is filtered, for callers that need nothing else of it.
@@ -69,6 +73,7 @@ class Enricher {
   std::vector<std::string_view> extra_tags_;
   std::vector<std::string_view> exclusions_;
 
+  std::string_view sender_;
   Enriched out_;
   bool has_entity_ = false;
   size_t tag_count_ = 0;

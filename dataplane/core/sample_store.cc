@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 namespace penstock {
 namespace {
@@ -17,7 +18,9 @@ void SampleTotals::add(double value, uint32_t weight, double scaled) {
   max = first ? value : greatest(max, value);
   count += weight;
   sum.add(value * scaled);
-  weighted.add(value * weight);
+  const double product = value * weight;
+  weighted.add(product);
+  if (weight != 1 && std::isfinite(product)) weighted.add(std::fma(value, weight, -product));
 }
 
 void SampleTotals::merge(const SampleTotals& other) {
@@ -35,8 +38,7 @@ segment::Summary SampleTotals::of_histogram() const {
 }
 
 segment::Summary SampleTotals::of_distribution() const {
-  segment::Summary s = {
-      count, sum.value(), min, max, weighted.value() / static_cast<double>(count), sum.low};
+  segment::Summary s = {count, sum.value(), min, max, weighted.over(count), sum.low};
   if (weighted != sum) s.weighted = weighted;
   return s;
 }

@@ -17,7 +17,7 @@ struct SampleTotals {
   uint64_t count;  // sum of the weights
   double min, max;
   ExactSum sum;       // of value * 1/rate
-  ExactSum weighted;  // of value * weight
+  ExactSum weighted;  // of value * weight, not rounded
 
   // Adds `weight` (at least 1) times `value` (finite); `scaled` is the untruncated 1/rate.
   void add(double value, uint32_t weight, double scaled);

@@ -12,8 +12,13 @@
 namespace penstock {
 
 struct Sealer::State {
-  State(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance)
-      : plan(plan), stats(stats), instance(instance), carry(plan), late(plan.limits.carry_bytes) {
+  State(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance,
+        const Senders* senders)
+      : plan(plan),
+        stats(stats),
+        instance(instance),
+        carry(plan, senders),
+        late(plan.limits.carry_bytes) {
     for (Shard* shard : shards) this->shards.push_back(shard->state_.get());
   }
 
@@ -39,8 +44,8 @@ struct Sealer::State {
 };
 
 Sealer::Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats,
-               uint64_t instance)
-    : state_(std::make_unique<State>(plan, shards, stats, instance)) {}
+               uint64_t instance, const Senders* senders)
+    : state_(std::make_unique<State>(plan, shards, stats, instance, senders)) {}
 Sealer::~Sealer() = default;
 
 void Sealer::begin() {
@@ -70,6 +75,8 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   std::vector<std::byte> bytes = state_->write(bucket_start, sealed);
   for (ShardState* shard : sealed) {
     EpochCell& cell = shard->cell;
+    cell.bucket_end_ms.store((bucket_start + state_->plan.interval_s) * 1000,
+                             std::memory_order_relaxed);
     cell.drained.store(cell.at.load(std::memory_order_relaxed), std::memory_order_release);
   }
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(

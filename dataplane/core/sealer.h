@@ -25,8 +25,10 @@ namespace penstock {
 // copies_unkept, seal_us_last, seal_us_max.
 class Sealer {
  public:
-  // `plan`, `shards` and `stats` outlive the sealer. `instance` goes into every Segment.
-  Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance);
+  // `plan`, `shards`, `stats` and `senders` (the shards') outlive the sealer. `instance` goes into
+  // every Segment.
+  Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats, uint64_t instance,
+         const Senders* senders = nullptr);
   ~Sealer();
 
   // Asks every shard to flip (those still holding an earlier, late generation excepted).

@@ -16,19 +16,20 @@ constexpr size_t kValuesMax = (size_t{UINT16_MAX} + 1) / 2;  // numbers in the l
 
 }  // namespace
 
-Shard::Shard(const Plan& plan, uint16_t index, ShardStats& stats)
-    : state_(std::make_unique<ShardState>(plan, index, stats)) {}
+Shard::Shard(const Plan& plan, uint16_t index, ShardStats& stats, const Senders* senders)
+    : state_(std::make_unique<ShardState>(plan, index, stats, senders)) {}
 Shard::~Shard() = default;
 void Shard::process(std::span<const Packet> packets, Now now) { state_->process(packets, now); }
 bool Shard::poll_epoch(Now now) { return state_->poll_epoch(now); }
 bool Shard::epoch_work() const { return state_->epoch_work(); }
 
-ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats)
+ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats, const Senders* senders)
     : plan(plan),
       stats(stats),
       kernel(simd::active()),
       options{plan.dogstatsd.timestamps != 0, plan.dogstatsd.client_origin != 0},
       index(index),
+      senders(senders),
       scratch(kValuesMax),
       copies(plan.dogstatsd.copy_histograms == 0
                  ? 0

@@ -9,6 +9,7 @@
 
 namespace penstock {
 
+class Senders;
 struct ShardState;
 
 // One shard: owns its memo, contexts and accumulators outright. `process` is the one seam of the
@@ -20,7 +21,8 @@ class Shard {
  public:
   // Everything is allocated here, as the Plan's limits say (memory becomes resident as it is
   // used). `plan` and `stats` outlive the shard. Dies when the address space for it is refused.
-  Shard(const Plan& plan, uint16_t index, ShardStats& stats);
+  // `senders`, where there is one, knows the origins of the packets and outlives the shard.
+  Shard(const Plan& plan, uint16_t index, ShardStats& stats, const Senders* senders = nullptr);
   ~Shard();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;

@@ -14,6 +14,7 @@
 #include "dataplane/core/line_memo.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/core/sample_store.h"
+#include "dataplane/core/senders.h"
 #include "parsers/simd/kernel.h"
 
 namespace penstock {
@@ -45,7 +46,7 @@ struct ShardState {
   // Enough lines in flight to hide the memo's misses, few enough to stay in the first cache.
   static constexpr size_t kBatch = 64;
 
-  ShardState(const Plan& plan, uint16_t index, ShardStats& stats);
+  ShardState(const Plan& plan, uint16_t index, ShardStats& stats, const Senders* senders);
 
   void process(std::span<const Packet> packets, Now now);
   bool poll_epoch(Now now);
@@ -97,6 +98,7 @@ struct ShardState {
   const simd::Kernel& kernel;
   const dogstatsd::Options options;
   const uint16_t index;
+  const Senders* const senders;  // null: packets have no origin
 
   // The shard's thread alone.
   enum class Phase : uint8_t { kIdle, kSlots, kSets, kExpire };

@@ -9,6 +9,7 @@
 
 #include "controlplane/exporters/text.h"
 #include "dataplane/base/strings.h"
+#include "dataplane/core/senders.h"
 #include "tools/replay/input.h"
 
 namespace penstock::replay {
@@ -179,6 +180,8 @@ std::string JsonLines::take(Record& record) {
       container != json_.end() && !container->is_null()) {
     if (error = take_text(*container, "container", stand_ins_, container_); !error.empty())
       return error;
+    if (container_.size() > Senders::kContainerMax)
+      return cat("\"container\": longer than ", Senders::kContainerMax, " bytes");
   }
   record.packet = packet_;
   record.container = container_;

@@ -13,6 +13,7 @@
 #include "controlplane/ledger.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
+#include "dataplane/core/senders.h"
 
 namespace penstock::replay {
 namespace {
@@ -26,6 +27,7 @@ constexpr uint64_t kContextBytes = 4096 * kMiB;
 constexpr uint64_t kSampleBytes = 4096 * kMiB;
 constexpr uint32_t kSetMembers = 1 << 24;
 constexpr uint64_t kCarryBytes = 1024 * kMiB;
+constexpr uint32_t kContainers = 1 << 20;
 
 void raise_limits(LimitsConfig& limits) {
   const LimitsConfig defaults;
@@ -134,6 +136,7 @@ struct Replay::State {
   std::vector<ShardStats*> shard_stats;
   KeeperStats* keeper = nullptr;
 
+  Senders senders{kContainers};
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<Shard*> pointers;
   std::unique_ptr<Sealer> sealer;
@@ -156,12 +159,12 @@ Replay::State::State(const Plan& plan, const Options& options,
     : plan(plan), options(options), output(std::move(output)), batches(options.shards) {
   for (uint16_t i = 0; i < options.shards; ++i) {
     shard_stats.push_back(&stats.add_shard(cat("shard", i)));
-    shards.push_back(std::make_unique<Shard>(plan, i, *shard_stats.back()));
+    shards.push_back(std::make_unique<Shard>(plan, i, *shard_stats.back(), &senders));
     pointers.push_back(shards.back().get());
   }
   keeper = &stats.add_keeper();
   stats.publish();
-  sealer = std::make_unique<Sealer>(plan, pointers, *keeper, kInstance);
+  sealer = std::make_unique<Sealer>(plan, pointers, *keeper, kInstance, &senders);
 }
 
 void Replay::State::take(const Record& record) {
@@ -201,6 +204,7 @@ void Replay::State::admit(const Record& record) {
   source.dispatched.add(1);
   Packet packet{};
   packet.source = record.source;
+  packet.origin = senders.id_of(record.container);
   packet.flags = flags_of(record.source);
   packet.arrival = arrival++;
   batches[turn].add(packet, record.packet);
@@ -247,6 +251,7 @@ void Replay::State::settle(Now now) {
 void Replay::State::deliver(std::span<const std::byte> bytes) {
   const absl::StatusOr<segment::Reader> reader = segment::Reader::open(bytes);
   if (!reader.ok()) std::abort();  // our own bytes: memory is broken
+  if (options.on_segment) options.on_segment(reader->meta(), bytes);
   filtered += for_each_point(*reader, options.histograms, lines);
   ++reception.segments;
   reception.last_sequence = reader->meta().sequence;
@@ -285,6 +290,12 @@ nlohmann::ordered_json Replay::ledger() const {
                       .given_up = 0,
                       .filtered = state_->filtered}};
   return make_ledger(input);
+}
+
+std::string Replay::ledger_text(bool& balanced) const {
+  const nlohmann::ordered_json ledger = this->ledger();
+  balanced = ledger.at("balanced").get<bool>();
+  return ledger_table(ledger);
 }
 
 std::vector<std::string> Replay::notes() const {

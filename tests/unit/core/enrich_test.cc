@@ -7,6 +7,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "dataplane/core/senders.h"
+#include "parsers/simd/kernel.h"
 #include "tests/support/mapper_plan.h"
 #include "tests/support/shard_harness.h"
 
@@ -113,6 +116,65 @@ TEST(Enrich, TheContainersIdComesAtHighCardinality) {
     bench.send(absl::StrCat("a:1|c|", c.fields));
     EXPECT_THAT(bench.seal(), ElementsAre(absl::StrCat("counter a[h]#", c.tags, " 1"))) << c.fields;
   }
+}
+
+// Spec 7.5: what the socket knows of the sender, and what the message says.
+TEST(Enrich, TheSendersContainerComesBesideTheClients) {
+  constexpr auto kLow = dogstatsd::Cardinality::kLow;
+  constexpr auto kHigh = dogstatsd::Cardinality::kHigh;
+  struct Case {
+    dogstatsd::Cardinality configured;
+    const char* fields;
+    const char* tags;
+    bool precedence = false, unified = false;
+  };
+  const Case cases[] = {
+      {kLow, "", ""},
+      {kHigh, "", "container_id:s"},
+      {kHigh, "card:none", ""},
+      {kLow, "card:high", "container_id:s"},
+      {kHigh, "c:ci-1", "container_id:1,container_id:s"},
+      {kHigh, "c:ci-s", "container_id:s"},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:p", "container_id:s"},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:p", "", true},
+      {kHigh, "c:ci-1", "container_id:1,container_id:s", true},
+      {kHigh, "c:ci-1", "container_id:s", false, true},
+      {kHigh, "#dd.internal.entity_id:p", "container_id:s", true, true},
+  };
+  Senders senders(4);
+  const std::string_view tag = senders.tag(senders.id_of("container_id://s"));
+  for (const Case& c : cases) {
+    auto plan = test_plan();
+    plan->dogstatsd.client_origin = 1;
+    plan->dogstatsd.tag_cardinality = c.configured;
+    plan->dogstatsd.entity_precedence = c.precedence ? 1 : 0;
+    plan->dogstatsd.origin_unified = c.unified ? 1 : 0;
+    Enricher enricher(*plan);
+    enricher.from(tag);
+    const std::string text = absl::StrCat("a:1|c|", c.fields) + std::string(64, ' ');
+    const dogstatsd::Line line = simd::active().line({text.data(), text.size() - 64});
+    dogstatsd::Metric m;
+    std::vector<double> values(1);
+    ASSERT_EQ(simd::active().parse_metric(line, {true, true}, values, m), dogstatsd::Reason::kOk);
+    const auto tags = enricher.metric("a", m.tags, m.has_tags, m.origin).tags;
+    EXPECT_EQ(absl::StrJoin(std::vector<std::string>(tags.begin(), tags.end()), ","), c.tags)
+        << c.fields;
+  }
+}
+
+TEST(Senders, AreBounded) {
+  Senders senders(2);
+  EXPECT_EQ(senders.id_of(""), 0u);
+  EXPECT_EQ(senders.id_of("container_id://"), 0u);
+  EXPECT_EQ(senders.id_of("a"), 1u);
+  EXPECT_EQ(senders.id_of("container_id://a"), 1u);
+  EXPECT_EQ(senders.id_of(std::string(256, 'x')), 0u);
+  EXPECT_EQ(senders.id_of(std::string(255, 'x')), 2u);
+  EXPECT_EQ(senders.id_of("b"), 0u);
+  EXPECT_EQ(senders.id_of("a"), 1u);
+  EXPECT_EQ(senders.tag(0), "");
+  EXPECT_EQ(senders.tag(1), "container_id:a");
+  EXPECT_EQ(senders.tag(2), "container_id:" + std::string(255, 'x'));
 }
 
 // Ruling 9; and events and checks show the cardinality that was sent, not the one that is used.

@@ -86,6 +86,41 @@ TEST(Sealer, SpreadingALineOverShardsChangesNothing) {
   }
 }
 
+int64_t bucket_of(std::span<const std::byte> bytes) {
+  const auto reader = segment::Reader::open(bytes);
+  EXPECT_TRUE(reader.ok());
+  return reader->meta().bucket_start;
+}
+
+// Rulings, 5.
+TEST(Sealer, GivesCopiesWithATimestampToTheirBuckets) {
+  auto plan = test_plan();
+  plan->dogstatsd.copy_histograms = 1;
+  plan->dogstatsd.copy_prefix = plan->add_text("p.");
+  Bench bench(std::move(plan), 2);
+  bench.send(absl::StrCat("h:1|h|T", kBucket - 25, "\nh:2|h|T", kBucket + 3), 0);
+  bench.send(absl::StrCat("h:8|h\nh:4|ms|@0.5|T", kBucket + 9, "\nh:16|h|T", kBucket + 100), 1);
+  EXPECT_THAT(bench.seal(kBucket),
+              UnorderedElementsAre("histogram h[h]# cnt=1 sum=8 min=8 max=8 avg=8 values 8*1",
+                                   "distribution p.h[h]# cnt=4 sum=18 min=2 max=8 avg=4.5 bins "
+                                   "1383:1 1427:2 1472:1"));
+  const auto late = bench.sealer->seal_late(kBucket);
+  ASSERT_EQ(late.size(), 1u);
+  EXPECT_EQ(bucket_of(late[0]), kBucket - 30);
+  EXPECT_THAT(rows_of(late[0]),
+              ElementsAre("distribution p.h[h]# cnt=1 sum=1 min=1 max=1 avg=1 bins 1338:1"));
+  EXPECT_THAT(bench.sealer->seal_late(kBucket), IsEmpty());
+
+  bench.send("g:1|g");
+  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now);
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_EQ(bucket_of(rest[0]), kBucket + 10);
+  EXPECT_EQ(bucket_of(rest[1]), kBucket + 100);
+  EXPECT_EQ(bench.sealer->sequence(), 4u);
+  EXPECT_EQ(bench.keeper.points_sealed.get(), 5u);
+  bench.check_ledger(true);
+}
+
 TEST(Sealer, FillsAZeroOnlyWhereNoShardHasSamples) {
   Bench bench(test_plan(), 2);
   bench.send("a:1|c", 0);

@@ -251,6 +251,18 @@ TEST(Shard, FillsCountersWithZeros) {
   bench.check_ledger(true);
 }
 
+// Buckets that close one after the other long after their time, as after a jump of the clock or a
+// machine that was suspended.
+TEST(Shard, LosesNoZeroWhereTheClockIsFarAhead) {
+  Bench bench;
+  bench.send("a:1|c");  // at 5 s
+  bench.now.unix_ms += 600'000;
+  EXPECT_THAT(bench.seal(kBucket), ElementsAre("counter a[h]# 1"));
+  for (int64_t start = kBucket + 10; start <= kBucket + 300; start += 10)
+    EXPECT_THAT(bench.seal(start), ElementsAre("counter a[h]# 0")) << start;
+  EXPECT_TRUE(bench.seal(kBucket + 310).empty());
+}
+
 TEST(Shard, ExpiresContextsAndForgetsTheirLines) {
   Bench bench;
   bench.send("g:1|g\nold:1|g");
@@ -289,7 +301,7 @@ TEST(Shard, LetsContextsInAgainOnceThereIsRoom) {
   EXPECT_THAT(bench.seal(),
               ElementsAre("gauge a[h]# 1", "gauge penstock.overflow[h]#kind:gauge 2"));
   bench.now.unix_ms += 60'000;
-  bench.seal();
+  bench.seal(kBucket + 60);
   bench.send("b:3|g");
   EXPECT_THAT(bench.seal(), ElementsAre("gauge b[h]# 3"));
   bench.check_ledger(true);

@@ -338,6 +338,34 @@ TEST(Replay, CarriesEventsAndChecks) {
           R"({"type":"service_check","name":"up","status":1,"timestamp":1700000005,"hostname":"me","message":"m","tags":["a","b"]})"));
 }
 
+TEST(Replay, TheContainerOfThePacketCounts) {
+  const std::string packet =
+      R"("packet":"c:1|c\nt:1|g|T1700000001\n_e{1,1}:e|x\n_sc|k|0\nh:1|h|T1")";
+  std::string text;
+  for (const char* container :
+       {R"(,"container":"a")", R"(,"container":"container_id://b")", "", R"(,"container":"a")"}) {
+    text += cat("{\"t\":1700000000,", packet, container, "}\n");
+  }
+  const std::string config =
+      "dogstatsd_tag_cardinality: high\nhistogram_copy_to_distribution: true\n";
+  for (const uint16_t shards : {1, 3}) {
+    const Outcome run = replay_text(text, config, shards);
+    std::vector<std::string> tags;
+    for (const std::string& line : run.lines) {
+      const auto j = nlohmann::json::parse(line);
+      tags.push_back(cat(j.value("metric", j.value("title", j.value("name", ""))), " ",
+                         j.value("tags", nlohmann::json::array()).dump()));
+    }
+    const char* a = R"(["container_id:a"])";
+    const char* b = R"(["container_id:b"])";
+    EXPECT_THAT(tags, ElementsAre("c []", cat("c ", a), cat("c ", b), "t []", cat("t ", a),
+                                  cat("t ", a), cat("t ", b), cat("e ", a), cat("e ", a),
+                                  cat("e ", b), "e []", cat("k ", a), cat("k ", a), cat("k ", b),
+                                  "k []", "h []", cat("h ", a), cat("h ", b)));
+  }
+  EXPECT_EQ(replay_text(text).lines.size(), 1u + 4 + 4 + 4);
+}
+
 TEST(Replay, LimitsThatAreWrittenBind) {
   std::string packet;
   for (int i = 0; i < 20; ++i) packet += cat("g", i, ":1|g\n");
@@ -362,7 +390,8 @@ std::vector<Sent> random_traffic(uint64_t seed) {
     if (below(3) != 0) t += static_cast<double>(below(1000)) / 997;
     if (below(100) == 0) t += static_cast<double>(below(500));
     if (below(50) == 0) t -= 7;
-    Sent& s = sent.emplace_back(std::max(0.0, t), "");
+    sent.push_back({std::max(0.0, t), ""});
+    Sent& s = sent.back();
     for (uint64_t n = below(12); n != 0; --n) {
       s.packet +=
           cat("m", below(6), ":", below(4) == 0 ? "-" : "", below(100000), ".", below(999), "e",
