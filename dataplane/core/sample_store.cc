@@ -34,7 +34,7 @@ void SampleTotals::merge(const SampleTotals& other) {
 }
 
 segment::Summary SampleTotals::of_histogram() const {
-  return {count, sum.value(), min, max, sum.value() / static_cast<double>(count), sum.low};
+  return {count, sum.value(), min, max, sum.over(count), sum.low};
 }
 
 segment::Summary SampleTotals::of_distribution() const {
