@@ -31,7 +31,7 @@ struct Options {
   bool eol_udp = false, eol_uds = false, eol_pipe = false;  // spec section 4, step 3
   HistogramConfig histograms;
   // Takes each Segment before its lines go to the output; may be empty.
-  std::function<void(const segment::Meta&, std::span<const std::byte>)> on_segment;
+  std::function<void(const segment::Meta&, std::span<const std::byte>)> on_segment = {};
 };
 
 // A data plane in one thread: shards, sealer and a clock that the input moves. Packets go to the
