@@ -31,6 +31,11 @@ double value_of(int key) {
 }
 
 size_t normalize(std::span<segment::Bin> bins) {
+  uint64_t folded = 0;
+  return normalize(bins, kBinsMax, folded);
+}
+
+size_t normalize(std::span<segment::Bin> bins, size_t max, uint64_t& folded) {
   if (bins.empty()) return 0;
   std::sort(bins.begin(), bins.end(),
             [](const segment::Bin& a, const segment::Bin& b) { return a.key < b.key; });
@@ -43,12 +48,13 @@ size_t normalize(std::span<segment::Bin> bins) {
     }
   }
   const size_t count = last + 1;
-  if (count <= kBinsMax) return count;
-  const size_t surplus = count - kBinsMax;
+  if (count <= max) return count;
+  const size_t surplus = count - max;
+  folded += surplus;
   for (size_t i = 0; i < surplus; ++i) bins[surplus].count += bins[i].count;
   std::move(bins.begin() + static_cast<ptrdiff_t>(surplus),
             bins.begin() + static_cast<ptrdiff_t>(count), bins.begin());
-  return kBinsMax;
+  return max;
 }
 
 void normalize(std::vector<segment::WeightedValue>& values) {

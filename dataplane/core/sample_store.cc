@@ -43,8 +43,9 @@ segment::Summary SampleTotals::of_distribution() const {
   return s;
 }
 
-SampleStore::SampleStore(uint64_t bytes)
+SampleStore::SampleStore(uint64_t bytes, uint32_t sketch_bins)
     : blocks_(std::clamp<uint64_t>(bytes / sizeof(Block), 1, UINT32_MAX)),
+      sketch_bins_(sketch_bins),
       scratch_(size_t{kValuesMax} + sketch::kBinsMax) {}
 
 bool SampleStore::add(Samples& s, double value, uint32_t weight, double scaled) {
@@ -142,7 +143,8 @@ void SampleStore::fold(Samples& s) {
   const SampleTotals totals = s.totals;
   release(s);
   s.totals = totals;
-  write_bins(s, {scratch_.data(), sketch::normalize({scratch_.data(), n})});
+  const size_t bins = sketch::normalize({scratch_.data(), n}, sketch_bins_, bins_folded_);
+  write_bins(s, {scratch_.data(), bins});
 }
 
 void SampleStore::write_bins(Samples& s, std::span<const segment::Bin> bins) {

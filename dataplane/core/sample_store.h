@@ -49,7 +49,8 @@ class SampleStore {
   static constexpr uint16_t kFoldMax = 1024;  // values gathered beside bins
   static constexpr uint16_t kFoldMin = 32;    // fewer do not give blocks back when folded
 
-  explicit SampleStore(uint64_t bytes);
+  // `sketch_bins`: at most that many of a sketch, its lowest ones becoming one; up to kBinsMax.
+  explicit SampleStore(uint64_t bytes, uint32_t sketch_bins = sketch::kBinsMax);
 
   // Adds `weight` times `value` (finite); `scaled` is the untruncated 1/rate. The totals are always
   // exact. False: the pool is used up and the value itself was not kept.
@@ -63,6 +64,8 @@ class SampleStore {
   void read_bins(const Samples& s, std::vector<segment::Bin>& out) const;
 
   [[nodiscard]] uint64_t blocks_in_use() const { return in_use_; }
+  // Bins that became one with the lowest bin kept, since the start. The writer's thread.
+  [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 
  private:
   struct ValueBlock {
@@ -94,6 +97,8 @@ class SampleStore {
   uint32_t used_ = 1;  // block 0 is "none"
   uint32_t free_ = 0;
   uint64_t in_use_ = 0;
+  const uint32_t sketch_bins_;
+  uint64_t bins_folded_ = 0;
   LazyArray<segment::Bin> scratch_;
 };
 

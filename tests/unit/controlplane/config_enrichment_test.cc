@@ -203,7 +203,8 @@ TEST(ConfigMapper, IsInTheBudget) {
   facts.cpus = {0, 1, 2};
   const auto compiled = compile(good(kProfiles).config, facts, {});
   ASSERT_TRUE(compiled.ok()) << compiled.status();
-  EXPECT_THAT(describe(*compiled), HasSubstr("6.0 MiB  6 x patterns of dogstatsd_mapper_profiles"));
+  EXPECT_THAT(describe(*compiled),
+              HasSubstr(" 2 x     1048576  patterns of dogstatsd_mapper_profiles\n"));
 }
 
 TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {

@@ -288,6 +288,8 @@ TEST(Shard, FoldsContextsBeyondTheLimitIntoOnePerKind) {
                                                  "gauge penstock.overflow[h]#kind:gauge 1",
                                                  "set penstock.overflow[h]#kind:set 2"));
   EXPECT_EQ(bench.stats[0]->overflow.get(), 10u);
+  EXPECT_EQ(bench.stats[0]->contexts_full.get(), 5u);  // the memo knows them the second time
+  EXPECT_EQ(bench.stats[0]->context_bytes_full.get(), 0u);
   EXPECT_EQ(bench.stats[0]->aggregated.get(), 6u);
   EXPECT_EQ(bench.stats[0]->contexts.get(), 2u);
   bench.check_ledger(true);
@@ -313,6 +315,8 @@ TEST(Shard, FoldsWhereTheKeysDoNotFit) {
   Bench bench(std::move(plan));
   for (int i = 0; i < 2; ++i) bench.send(repeat(200, "metric.with.a.long.name.%:1|c"));
   EXPECT_GT(bench.stats[0]->overflow.get(), 100u);
+  EXPECT_GT(bench.stats[0]->context_bytes_full.get(), 100u);
+  EXPECT_EQ(bench.stats[0]->contexts_full.get(), 0u);
   EXPECT_GT(bench.stats[0]->contexts.get(), 0u);
   bench.seal();
   bench.check_ledger(true);
@@ -331,6 +335,35 @@ TEST(Shard, KeepsSummariesExactWhenTheSamplesDoNotFit) {
   bench.send("h:1|h");  // the blocks came back
   EXPECT_EQ(bench.stats[0]->samples_unkept.get(), unkept);
   EXPECT_EQ(bench.stats[0]->aggregated.get(), 101u);
+}
+
+// The highest bins stay as they are, and the lowest one kept has what lay below, wherever that
+// happened: in a shard, or when shards are merged.
+TEST(Shard, FoldsTheLowestBinsOfASketch) {
+  for (const uint16_t shards : {1, 2}) {
+    auto plan = test_plan();
+    plan->limits.sketch_bins = 64;
+    Bench bench(std::move(plan), shards);
+    for (int i = 0; i < 90; ++i) bench.send(repeat(100, "d:1e%|d"), i % shards);
+    EXPECT_EQ(bench.sum(&ShardStats::bins_folded), shards == 1 ? 5 * 36u : 2 * 36u);
+    const Rows rows = bench.seal();
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_THAT(rows[0], testing::ContainsRegex("cnt=9000 .* bins [0-9]+:3330( [0-9]+:90){63}$"));
+    EXPECT_EQ(bench.keeper.bins_folded.get(), 36u);
+    bench.check_ledger(true);
+  }
+}
+
+TEST(Shard, ForgetsLinesTheMemoHasNoRoomForAndLosesNothing) {
+  auto plan = test_plan();
+  plan->limits.memo_bytes = 1 << 16;
+  Bench bench(std::move(plan));
+  for (int i = 0; i < 3; ++i) bench.send(repeat(2000, "metric.%:1|c"));
+  EXPECT_GT(bench.stats[0]->memo_evicted.get(), 2000u);
+  const Rows rows = bench.seal();
+  EXPECT_EQ(rows.size(), 2000u);
+  EXPECT_THAT(rows, testing::Each(testing::EndsWith("[h]# 3")));
+  bench.check_ledger(true);
 }
 
 TEST(Shard, CountsSetMembersItCannotKeep) {
