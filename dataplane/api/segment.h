@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -124,6 +125,8 @@ class Reader {
   static absl::StatusOr<Reader> open(std::span<const std::byte> bytes);
   [[nodiscard]] const Meta& meta() const;
   [[nodiscard]] uint64_t rows() const;
+  // By table, in the order of Visitor's functions.
+  [[nodiscard]] std::array<uint64_t, 8> rows_by_table() const;
 
   // Visits every row, kind by kind, in the order written. Views are valid during the call.
   struct Visitor {

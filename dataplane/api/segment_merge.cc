@@ -106,6 +106,9 @@ class Merger : public Reader::Visitor {
                  std::span<const Bin> bins) override {
     Sketch& state = *histograms_.at(c).first;
     sketch::merge(state.summary, s);
+    // As spec 8.5 has it: of the rounded sum.
+    if (state.summary.count != 0)
+      state.summary.avg = state.summary.sum / static_cast<double>(state.summary.count);
     const bool exact = state.bins.empty() && bins.empty();
     if (exact && state.summary.samples <= kExactSamplesMax) {
       add(state.values, values);
