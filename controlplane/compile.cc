@@ -10,22 +10,12 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
-#include "dataplane/api/mapping.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
 namespace {
 
-constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint32_t kIntervalS = 10;
-// What a context costs besides its strings: table entry, index, two generations of accumulators.
-constexpr uint64_t kContextBytes = 176;
-constexpr uint64_t kCopyBytes = 12;
-constexpr uint64_t kDescriptorBytes = 32;
-constexpr uint64_t kSetMemberBytes = 16;
-constexpr uint64_t kPrometheusSeriesBytes = 512;
-// Programs, libraries, heaps and stacks of both processes.
-constexpr uint64_t kProcessBytes = 40 * kMiB;
 
 absl::Status check_ports(const Config& config, const MachineFacts& facts) {
   if (!config.ports.empty() && !facts.root) {
@@ -110,6 +100,7 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.context_bytes = limits.context_bytes;
   l.memo_bytes = limits.memo_bytes;
   l.sample_bytes = limits.sample_bytes;
+  l.sketch_bins = limits.sketch_bins;
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;
@@ -173,12 +164,6 @@ size_t text_bytes(const std::vector<MapperProfile>& profiles) {
   return bytes;
 }
 
-size_t mappings_in(const std::vector<MapperProfile>& profiles) {
-  size_t count = 0;
-  for (const MapperProfile& profile : profiles) count += profile.mappings.size();
-  return count;
-}
-
 absl::Status check_text(const Config& config) {
   size_t bytes = config.hostname.size() + config.metric_namespace.size() +
                  config.histogram_copy_prefix.size() + 8192;
@@ -193,52 +178,6 @@ absl::Status check_text(const Config& config) {
           "metric_filterlist and device "
           "names take ",
           bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
-}
-
-void add_budget(Compiled& c, const Config& config, const CoreLayout& layout, uint64_t eal_bytes) {
-  const LimitsConfig& l = config.limits;
-  const uint64_t shards = layout.shards.size();
-  const uint64_t producers = layout.wiring == Wiring::kPipeline ? layout.rx.size() + 1 : 1;
-  const auto add = [&](std::string what, uint64_t bytes) {
-    if (bytes == 0) return;
-    c.budget.push_back({std::move(what), bytes});
-    c.budget_bytes += bytes;
-  };
-  add("programs and libraries, both processes", kProcessBytes);
-  add("DPDK: packet buffers and heap", eal_bytes);
-  add(cat(shards, " x contexts (", l.contexts, ") and accumulators"),
-      shards * l.contexts * kContextBytes);
-  add(cat(shards, " x context strings (context_bytes)"), shards * l.context_bytes);
-  add(cat(shards, " x line memo (memo_bytes)"), shards * l.memo_bytes);
-  add(cat(shards, " x histogram and distribution samples (sample_bytes)"), shards * l.sample_bytes);
-  add(cat(shards, " x set members (", l.set_members, ")"),
-      shards * l.set_members * kSetMemberBytes * 2);
-  add(cat(shards, " x events, checks, timestamped lines (carry_bytes)"),
-      shards * l.carry_bytes * 2);
-  if (config.histogram_copy) {
-    add("copies of timestamped histogram samples (carry_bytes)", l.carry_bytes);
-    add(cat(shards, " x where histograms are copied to"), shards * l.contexts * kCopyBytes);
-  }
-  // Each shard has its own, and so has the keeper for timestamped lines.
-  const uint64_t patterns = (shards + 1) * mappings_in(config.mapper);
-  add(cat(patterns, " x patterns of dogstatsd_mapper_profiles"), patterns * mapping::kPatternBytes);
-  add(cat(shards * producers, " x rings (", l.ring_slots, " slots)"),
-      shards * producers * l.ring_slots * kDescriptorBytes);
-  add(cat("io buffers (", l.io_buffers, ")"), uint64_t{l.io_buffers} * (config.buffer_size + 1024));
-  add("Segments held, shared by both processes (segment_bytes_held)", l.segment_bytes_held);
-  if (config.prometheus) {
-    add(cat("prometheus series (", config.prometheus->max_series, ")"),
-        config.prometheus->max_series * kPrometheusSeriesBytes);
-  }
-}
-
-absl::Status check_memory(const Compiled& c, uint64_t limit) {
-  if (limit == 0 || c.budget_bytes <= limit) return absl::OkStatus();
-  const auto largest = std::ranges::max_element(c.budget, {}, &BudgetLine::bytes);
-  return absl::InvalidArgumentError(cat("penstock.limits.memory_limit = ", limit / kMiB,
-                                        " MiB: the bounds add up to ", c.budget_bytes / kMiB,
-                                        " MiB; lower the limits, the largest is \"", largest->what,
-                                        "\", ", largest->bytes / kMiB, " MiB"));
 }
 
 // The first CPU numbers of the process's affinity.
@@ -316,8 +255,8 @@ absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts
   plan.interval_s = kIntervalS;
   plan.log_level = plan.add_text(config.log_level);
   finish_plan(plan);
-  add_budget(c, config, layout, eal_bytes);
-  RETURN_IF_ERROR(check_memory(c, config.limits.memory_limit));
+  c.budget = make_budget(config, plan, eal_bytes);
+  RETURN_IF_ERROR(check_memory(c.budget, config.limits.memory_limit));
   return c;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/budget.h"
 #include "controlplane/config.h"
 #include "dataplane/api/plan.h"
 #include "dataplane/base/status.h"
@@ -36,16 +37,9 @@ struct ListenerSpec {
 // The listeners in their order of start (spec 1.2); empty when DogStatsD is off.
 std::vector<ListenerSpec> configured_listeners(const Config& config);
 
-// One line of the memory budget: what both processes use at most, with every bound reached.
-struct BudgetLine {
-  std::string what;
-  uint64_t bytes;
-};
-
 struct Compiled {
   std::unique_ptr<Plan> plan;
-  std::vector<BudgetLine> budget;
-  uint64_t budget_bytes = 0;
+  Budget budget;
   std::vector<std::string> notes;  // choices a person may want to know of
 };
 

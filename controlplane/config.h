@@ -47,6 +47,7 @@ struct LimitsConfig {
   uint64_t context_bytes = 64ull << 20;
   uint64_t memo_bytes = 32ull << 20;
   uint64_t sample_bytes = 32ull << 20;
+  uint32_t sketch_bins = 4096;  // of one sketch
   uint32_t set_members = 65536;
   uint64_t carry_bytes = 4ull << 20;
   uint32_t ring_slots = 4096;

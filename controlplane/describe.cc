@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <cstdio>
-
 #include "controlplane/compile.h"
 #include "dataplane/base/strings.h"
 
@@ -8,12 +5,6 @@ namespace penstock {
 namespace {
 
 constexpr std::string_view kCardinalities[] = {"low", "orchestrator", "high", "none"};
-
-std::string mib(uint64_t bytes) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%9.1f MiB", static_cast<double>(bytes) / 1048576.0);
-  return text.data();
-}
 
 std::string cores(const Plan& p) {
   std::string text = cat("  control  cpu ", p.control_cpu, "\n  io       cpu ", p.io_cpu, "\n");
@@ -72,10 +63,7 @@ std::string ports(const Plan& p) {
 std::string describe(const Compiled& compiled) {
   const Plan& p = *compiled.plan;
   std::string text = cat("cores (", p.wiring == Wiring::kInline ? "inline" : "pipeline", "):\n",
-                         cores(p), ports(p), "memory with every bound reached:\n");
-  for (const BudgetLine& line : compiled.budget)
-    text += cat("  ", mib(line.bytes), "  ", line.what, "\n");
-  text += cat("  ", mib(compiled.budget_bytes), "  in all\n");
+                         cores(p), ports(p), describe(compiled.budget));
   for (const std::string& note : compiled.notes) text += cat("note: ", note, "\n");
   return text;
 }
@@ -89,7 +77,7 @@ std::string print_plan(const Plan& p) {
   const LimitsPlan& l = p.limits;
   text += cat(p.use_eal != 0 ? "" : " not started", "\nlimits contexts ", l.contexts,
               " context_bytes ", l.context_bytes, " memo_bytes ", l.memo_bytes, " sample_bytes ",
-              l.sample_bytes, " set_members ", l.set_members);
+              l.sample_bytes, " sketch_bins ", l.sketch_bins, " set_members ", l.set_members);
   text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " io_buffers ",
               p.io_buffers, " segments_held ", l.segments_held, " segment_bytes_held ",
               l.segment_bytes_held, "\n");

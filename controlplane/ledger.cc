@@ -184,6 +184,13 @@ Json points(const Books& books, const LedgerInput& input, Audit& audit) {
           {"exporters", std::move(exporters)}};
 }
 
+// Outside the identities: which limit to raise.
+Json bounds(const Books& books) {
+  Json out = Json::object();
+  for (const Bound& bound : kBounds) out[std::string(bound.key)] = times_met(bound, books.blocks);
+  return out;
+}
+
 void print_counters(std::string& out, const Json& section) {
   for (const auto& [name, value] : section.items()) {
     if (!value.is_number()) continue;
@@ -204,7 +211,8 @@ Json make_ledger(const LedgerInput& input) {
                 {"sources", sources(books)},
                 {"lines", lines(books, audit)},
                 {"samples", samples(books, input, audit)},
-                {"points", points(books, input, audit)}};
+                {"points", points(books, input, audit)},
+                {"bounds", bounds(books)}};
   Json differences = audit.take();
   Json ledger = {{"balanced", differences.empty()}, {"differences", std::move(differences)}};
   ledger.update(parts);
@@ -213,7 +221,7 @@ Json make_ledger(const LedgerInput& input) {
 
 std::string ledger_table(const Json& ledger) {
   std::string out;
-  for (const char* section : {"packets", "lines", "samples", "points"}) {
+  for (const char* section : {"packets", "lines", "samples", "points", "bounds"}) {
     out += cat(section, "\n");
     print_counters(out, ledger.at(section));
     if (section == std::string_view("lines")) {

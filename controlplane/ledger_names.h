@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/api/stats.h"
 
@@ -18,6 +20,25 @@ inline constexpr std::string_view kLinesOkParts[] = {"metrics", "events", "servi
 inline constexpr std::string_view kSampleParts[] = {
     "aggregated", "timestamped", "unsupported_timestamped", "filtered", "overflow",
     "nan_inf",    "carry_full"};
+
+// Keys of penstock.limits that bound what a shard holds, and the counters of shards and of the
+// keeper that say how often the bound was met.
+struct Bound {
+  std::string_view key;
+  std::array<std::string_view, 3> counters;  // empty: no more
+};
+inline constexpr Bound kBounds[] = {
+    {"contexts", {"contexts_full"}},
+    {"context_bytes", {"context_bytes_full"}},
+    {"memo_bytes", {"memo_evicted"}},
+    {"sample_bytes", {"samples_unkept"}},
+    {"sketch_bins", {"bins_folded"}},
+    {"set_members", {"set_members_unkept"}},
+    {"carry_bytes", {"carry_full", "carry_full_events", "copies_unkept"}},
+};
+
+// How often a bound was met, by all shards and the keeper.
+uint64_t times_met(const Bound& bound, const std::vector<StatsBlockValues>& blocks);
 
 // True for receive queues and listeners.
 bool is_source(const StatsBlockValues& block);

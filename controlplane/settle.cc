@@ -44,6 +44,16 @@ bool is_source(const StatsBlockValues& block) {
   return block.kind == StatsBlock::kRxQueue || block.kind == StatsBlock::kListener;
 }
 
+uint64_t times_met(const Bound& bound, const std::vector<StatsBlockValues>& blocks) {
+  uint64_t times = 0;
+  for (const std::string_view counter : bound.counters) {
+    if (counter.empty()) continue;
+    times +=
+        sum_of(blocks, StatsBlock::kShard, counter) + sum_of(blocks, StatsBlock::kKeeper, counter);
+  }
+  return times;
+}
+
 uint64_t sum_of_names(const StatsBlockValues& block, std::span<const std::string_view> names) {
   uint64_t sum = 0;
   for (const std::string_view name : names) sum += block.get(name);

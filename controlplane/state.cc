@@ -99,6 +99,8 @@ json encode_exporters(const std::map<std::string, ExporterProgress>& exporters) 
   return all;
 }
 
+// Fields that came after the first release have a default: an upgrade reads what the version before
+// wrote.
 std::map<std::string, ExporterProgress> decode_exporters(const json& j) {
   std::map<std::string, ExporterProgress> all;
   for (const auto& [name, value] : j.items()) {
@@ -108,7 +110,7 @@ std::map<std::string, ExporterProgress> decode_exporters(const json& j) {
     e.instance_points = value.at("instance_points");
     e.delivered = value.at("delivered");
     e.given_up = value.at("given_up");
-    e.filtered = value.at("filtered");
+    e.filtered = value.value("filtered", e.filtered);
     e.cursor = value.at("cursor");
     all.emplace(name, std::move(e));
   }

@@ -116,6 +116,9 @@ void samples(Text& text, const Blocks& blocks) {
   text.sample(
       {{"what", "copies_unkept"}},
       shards(blocks, "copies_unkept") + sum_of(blocks, StatsBlock::kKeeper, "copies_unkept"));
+  text.family("penstock_bound_met_total", "counter",
+              "How often a bound was met, by its key in penstock.limits.");
+  for (const Bound& bound : kBounds) text.sample({{"bound", bound.key}}, times_met(bound, blocks));
   text.family("penstock_memo_total", "counter", "Lookups in the line memo, and evictions.");
   for (const std::string_view what : {"memo_hits", "memo_misses", "memo_evicted"}) {
     text.sample({{"what", what.substr(5)}}, shards(blocks, what));

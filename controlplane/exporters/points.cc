@@ -66,8 +66,8 @@ class Points : public segment::Reader::Visitor {
   Points(const segment::Meta& meta, const HistogramConfig& histograms, PointSink& sink)
       : meta_(meta), histograms_(histograms), sink_(sink) {}
 
-  void counter(const Context& c, double sum) override {
-    emit(c, "", true, sum / static_cast<double>(meta_.interval_s));
+  void counter(const Context& c, ExactSum sum) override {
+    emit(c, "", true, sum.value() / static_cast<double>(meta_.interval_s));
   }
   void gauge(const Context& c, double value, int64_t, uint32_t) override {
     emit(c, "", false, value);

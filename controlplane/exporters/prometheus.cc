@@ -46,7 +46,7 @@ class PrometheusExporter::Update : public segment::Reader::Visitor {
  public:
   explicit Update(PrometheusExporter& exporter) : exporter_(exporter) {}
 
-  void counter(const Context& c, double sum) override { add(c, Type::kCounter, sum); }
+  void counter(const Context& c, ExactSum sum) override { add(c, Type::kCounter, sum.value()); }
   void gauge(const Context& c, double value, int64_t, uint32_t) override { set_value(c, value); }
   void set(const Context& c, std::span<const uint64_t> members) override {
     if (!members.empty()) set_value(c, static_cast<double>(members.size()));

@@ -48,6 +48,9 @@ class PrometheusExporter : public Exporter {
  public:
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 
+  // Of one series: labels as long as the longest packet, and its state.
+  static constexpr size_t kSeriesBytesMax = (64 << 10) + 512;
+
   explicit PrometheusExporter(PrometheusOptions options);
   ~PrometheusExporter() override;
 

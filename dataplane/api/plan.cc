@@ -34,7 +34,8 @@ bool counts_fit(const MapperPlan& m) {
 
 bool counts_fit(const Plan& p) {
   return p.port_count <= kPlanPortsMax && p.rx_count <= kPlanRxMax && p.shard_count >= 1 &&
-         p.shard_count <= kPlanShardsMax && p.listener_count <= kPlanListenersMax &&
+         p.shard_count <= kPlanShardsMax && p.limits.sketch_bins >= 1 &&
+         p.limits.sketch_bins <= sketch::kBinsMax && p.listener_count <= kPlanListenersMax &&
          p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
          p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
          p.dogstatsd.filter.count <= kPlanFiltersMax &&
@@ -95,6 +96,7 @@ std::unique_ptr<Plan> make_plan() {
   std::unique_ptr<Plan> plan(memory);
   plan->magic = kPlanMagic;
   plan->version = kPlanVersion;
+  plan->limits.sketch_bins = sketch::kBinsMax;
   return plan;
 }
 

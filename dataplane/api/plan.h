@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/api/sketch.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
 #include "parsers/dogstatsd/cardinality.h"
@@ -21,7 +22,7 @@ namespace penstock {
 // `text`.
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5050;  // "PPLN"
-inline constexpr uint32_t kPlanVersion = 1;
+inline constexpr uint32_t kPlanVersion = 2;
 inline constexpr size_t kPlanPortsMax = 8;
 inline constexpr size_t kPlanRxMax = 64;  // receive queues over all ports, one lcore each
 inline constexpr size_t kPlanShardsMax = 64;
@@ -101,7 +102,8 @@ struct LimitsPlan {
   uint64_t context_bytes;  // strings of the contexts, per shard
   uint64_t memo_bytes;     // line memo, per shard
   uint64_t sample_bytes;   // histogram, distribution samples and bins, per shard, both generations
-  uint32_t set_members;    // distinct (set, member) pairs per shard and interval
+  uint32_t sketch_bins = sketch::kBinsMax;  // of one sketch, at most kBinsMax
+  uint32_t set_members;                     // distinct (set, member) pairs per shard and interval
   uint64_t carry_bytes;    // events, checks, timestamped lines held per shard and interval
   uint32_t ring_slots;     // descriptors a ring, power of two
   uint32_t segments_held;  // sealed Segments kept for a penstockd that is away

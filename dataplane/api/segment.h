@@ -1,12 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "dataplane/base/exact_sum.h"
 #include "dataplane/base/status.h"
 
 namespace penstock::segment {
@@ -34,11 +37,20 @@ struct Context {
 };
 
 // Of histograms and distributions. `count` sums the weights; `sum` uses the untruncated 1/rate
-// (spec 8.5, 8.6).
+// (spec 8.5, 8.6). What follows `avg` is there so that the order of merging does not show.
 struct Summary {
   uint64_t count;
   double sum, min, max, avg;
+  double sum_low = 0;    // what rounding left out of `sum`
+  uint64_t samples = 0;  // of a histogram with exact values: how many were taken; else 0
+  // Sum of value * weight, over which a distribution averages; none: it is `sum`.
+  std::optional<ExactSum> weighted = {};
+
+  [[nodiscard]] ExactSum exact_sum() const { return {sum, sum_low}; }
+  [[nodiscard]] ExactSum weighted_sum() const { return weighted.value_or(exact_sum()); }
 };
+// A histogram of more samples has bins instead of exact values.
+inline constexpr uint64_t kExactSamplesMax = 4096;
 struct WeightedValue {
   double value;
   uint64_t weight;
@@ -77,7 +89,7 @@ class Writer {
   Writer& operator=(Writer&&) noexcept;
   ~Writer();
 
-  void counter(const Context& c, double sum);
+  void counter(const Context& c, ExactSum sum);
   // The newest of several gauges is the one with the greatest (time_ms, shard).
   void gauge(const Context& c, double value, int64_t time_ms, uint32_t shard);
   // Distinct 64-bit member hashes, sorted ascending.
@@ -113,11 +125,13 @@ class Reader {
   static absl::StatusOr<Reader> open(std::span<const std::byte> bytes);
   [[nodiscard]] const Meta& meta() const;
   [[nodiscard]] uint64_t rows() const;
+  // By table, in the order of Visitor's functions.
+  [[nodiscard]] std::array<uint64_t, 8> rows_by_table() const;
 
   // Visits every row, kind by kind, in the order written. Views are valid during the call.
   struct Visitor {
     virtual ~Visitor() = default;
-    virtual void counter(const Context& c, double sum) = 0;
+    virtual void counter(const Context& c, ExactSum sum) = 0;
     virtual void gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) = 0;
     virtual void set(const Context& c, std::span<const uint64_t> members) = 0;
     virtual void histogram(const Context& c, const Summary& s,

@@ -75,6 +75,7 @@ enum class Column : uint8_t {
   kCounterHost,
   kCounterTagSet,
   kCounterSum,
+  kCounterSumLow,
   kGaugeName,
   kGaugeHost,
   kGaugeTagSet,
@@ -94,6 +95,8 @@ enum class Column : uint8_t {
   kHistogramMin,
   kHistogramMax,
   kHistogramAvg,
+  kHistogramSumLow,
+  kHistogramSamples,
   kHistogramValuesEnd,
   kHistogramBinsEnd,
   kHistogramValue,
@@ -108,6 +111,9 @@ enum class Column : uint8_t {
   kDistributionMin,
   kDistributionMax,
   kDistributionAvg,
+  kDistributionSumLow,
+  kDistributionWeighted,
+  kDistributionWeightedLow,
   kDistributionBinsEnd,
   kDistributionBinKey,
   kDistributionBinCount,
@@ -165,6 +171,7 @@ struct ColumnSpec {
   Check check = Check::kNone;
   Column other = Column::kCount;
   uint64_t limit = 0;
+  bool optional = false;  // left out where all elements are the default; older readers may skip it
 };
 
 namespace internal {
@@ -174,6 +181,9 @@ inline constexpr Type kS = Type::kSigned;
 inline constexpr Type kD = Type::kDouble;
 inline constexpr Check kId = Check::kIdIn;
 inline constexpr Check kEnds = Check::kEndsOf;
+constexpr ColumnSpec optional(Column column, uint32_t id, std::string_view name, Column anchor) {
+  return {column, id, name, kD, anchor, Check::kNone, kCount, 0, true};
+}
 }  // namespace internal
 
 inline constexpr auto kColumnSpecs = [] {
@@ -195,6 +205,7 @@ inline constexpr auto kColumnSpecs = [] {
       {kCounterHost, 0x1002, "counter.host", kU, kCounterName, kId, kHostsEnd},
       {kCounterTagSet, 0x1003, "counter.tag_set", kU, kCounterName, kId, kTagSetsEnd},
       {kCounterSum, 0x1010, "counter.sum", kD, kCounterName},
+      optional(kCounterSumLow, 0x1011, "counter.sum_low", kCounterName),
       {kGaugeName, 0x1101, "gauge.name", kU, kGaugeName, kId, kNamesEnd},
       {kGaugeHost, 0x1102, "gauge.host", kU, kGaugeName, kId, kHostsEnd},
       {kGaugeTagSet, 0x1103, "gauge.tag_set", kU, kGaugeName, kId, kTagSetsEnd},
@@ -214,6 +225,8 @@ inline constexpr auto kColumnSpecs = [] {
       {kHistogramMin, 0x1312, "histogram.min", kD, kHistogramName},
       {kHistogramMax, 0x1313, "histogram.max", kD, kHistogramName},
       {kHistogramAvg, 0x1314, "histogram.avg", kD, kHistogramName},
+      optional(kHistogramSumLow, 0x1315, "histogram.sum_low", kHistogramName),
+      {kHistogramSamples, 0x1316, "histogram.samples", kU, kHistogramName},
       {kHistogramValuesEnd, 0x1318, "histogram.values_end", kU, kHistogramName, kEnds,
        kHistogramValue},
       {kHistogramBinsEnd, 0x1319, "histogram.bins_end", kU, kHistogramName, kEnds,
@@ -231,6 +244,9 @@ inline constexpr auto kColumnSpecs = [] {
       {kDistributionMin, 0x1412, "distribution.min", kD, kDistributionName},
       {kDistributionMax, 0x1413, "distribution.max", kD, kDistributionName},
       {kDistributionAvg, 0x1414, "distribution.avg", kD, kDistributionName},
+      optional(kDistributionSumLow, 0x1415, "distribution.sum_low", kDistributionName),
+      optional(kDistributionWeighted, 0x1416, "distribution.weighted", kDistributionName),
+      optional(kDistributionWeightedLow, 0x1417, "distribution.weighted_low", kDistributionName),
       {kDistributionBinsEnd, 0x1419, "distribution.bins_end", kU, kDistributionName, kEnds,
        kDistributionBinKey},
       {kDistributionBinKey, 0x1422, "distribution.bin_key", kS, kDistributionBinKey, Check::kInt16},

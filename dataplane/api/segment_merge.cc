@@ -53,6 +53,9 @@ struct Gauge {
   double value;
   int64_t time_ms;
   uint32_t shard;
+  uint64_t sequence;  // of the Segment
+
+  [[nodiscard]] auto age() const { return std::tie(time_ms, shard, sequence); }
 };
 struct Sketch {
   Summary summary;
@@ -79,13 +82,17 @@ class Merger : public Reader::Visitor {
  public:
   explicit Merger(Writer& out) : out_(out) {}
 
-  void counter(const Context& c, double sum) override { *counters_.at(c).first += sum; }
+  void take(const Reader& segment) {
+    sequence_ = segment.meta().sequence;
+    segment.visit(*this);
+  }
+
+  void counter(const Context& c, ExactSum sum) override { counters_.at(c).first->add(sum); }
 
   void gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) override {
     const auto [state, added] = gauges_.at(c);
-    if (added || std::tie(time_ms, shard) >= std::tie(state->time_ms, state->shard)) {
-      *state = {value, time_ms, shard};
-    }
+    const Gauge gauge = {value, time_ms, shard, sequence_};
+    if (added || gauge.age() >= state->age()) *state = gauge;
   }
 
   void set(const Context& c, std::span<const uint64_t> members) override {
@@ -99,10 +106,15 @@ class Merger : public Reader::Visitor {
                  std::span<const Bin> bins) override {
     Sketch& state = *histograms_.at(c).first;
     sketch::merge(state.summary, s);
-    if (state.bins.empty() && bins.empty()) {
+    // As spec 8.5 has it: of the rounded sum.
+    if (state.summary.count != 0)
+      state.summary.avg = state.summary.sum / static_cast<double>(state.summary.count);
+    const bool exact = state.bins.empty() && bins.empty();
+    if (exact && state.summary.samples <= kExactSamplesMax) {
       add(state.values, values);
       return;
     }
+    state.summary.samples = 0;
     add_values_as_bins(state.bins, state.values);
     state.values.clear();
     add_values_as_bins(state.bins, values);
@@ -137,7 +149,8 @@ class Merger : public Reader::Visitor {
 
  private:
   Writer& out_;
-  Table<double> counters_;
+  uint64_t sequence_ = 0;
+  Table<ExactSum> counters_;
   Table<Gauge> gauges_;
   Table<std::vector<uint64_t>> sets_;
   Table<Sketch> histograms_, distributions_;
@@ -147,7 +160,7 @@ class Merger : public Reader::Visitor {
 
 void merge(std::span<const Reader> segments, Writer& out) {
   Merger merger(out);
-  for (const Reader& segment : segments) segment.visit(merger);
+  for (const Reader& segment : segments) merger.take(segment);
   merger.finish();
 }
 

@@ -7,10 +7,11 @@
 namespace penstock::segment {
 
 // Appends to `out` what one Segment over all of `segments` would hold, had their intervals been
-// one: counters add, the gauge with the greatest (time_ms, shard) stays (the later Segment where
-// these are equal), sets unite, summaries add, exact histogram values and bins add up by value and
-// key; a histogram that is exact here and binned there becomes bins. Bins beyond 4096 fold into the
-// lowest one kept (spec 8.6). Timestamped points, events and checks are taken over one by one.
+// one: counters add, the gauge with the greatest (time_ms, shard, sequence of its Segment) stays,
+// sets unite, summaries add, exact histogram values and bins add up by value and key; a histogram
+// that is binned somewhere, or has more than kExactSamplesMax samples in all, becomes bins. Bins
+// beyond 4096 fold into the lowest one kept (spec 8.6). The order of `segments` does not matter,
+// but for the order of the rows. Timestamped points, events and checks are taken over one by one.
 // Contexts of one kind are the same where name, host and tags are. docs/segment.md has the table.
 //
 // The caller chooses the Meta of `out` and adds up the samples. Memory: as much as the distinct

@@ -33,6 +33,9 @@ struct ColumnView {
     }
   }
   [[nodiscard]] double number(size_t i) const { return load<double>(i); }
+  [[nodiscard]] double number_or(size_t i, double other) const {
+    return data == nullptr ? other : number(i);
+  }
   [[nodiscard]] size_t begin_of(size_t i) const { return i == 0 ? 0 : at(i - 1); }
 
  private:
@@ -76,14 +79,16 @@ std::optional<uint8_t> width_of(Type type, uint8_t encoding) {
 
 // Reads one entry of the directory into `columns`; skips a section nobody here knows.
 absl::Status add_section(const SectionEntry& e, std::span<const std::byte> body, Columns& columns) {
-  if (e.offset % kAlignment != 0 || e.offset > body.size() || e.size > body.size() - e.offset) {
-    return bad(cat("section ", absl::Hex(e.id)), "lies outside the Segment");
-  }
   const ColumnSpec* spec = find_spec(e.id);
+  if (e.offset % kAlignment != 0 || e.offset > body.size() || e.size > body.size() - e.offset) {
+    return bad(spec != nullptr ? std::string(spec->name) : cat("section 0x", absl::Hex(e.id)),
+               cat("is said to be the ", e.size, " bytes at byte ", e.offset,
+                   ", which lie outside the Segment or not at a multiple of 8"));
+  }
   const auto width = spec == nullptr ? std::nullopt : width_of(spec->type, e.encoding);
   if (!width || e.version != 1) {
     if ((e.flags & kMustUnderstand) == 0) return absl::OkStatus();
-    return absl::UnimplementedError(cat("segment: section ", absl::Hex(e.id), " version ",
+    return absl::UnimplementedError(cat("segment: section 0x", absl::Hex(e.id), " version ",
                                         e.version, " encoding ", e.encoding,
                                         " was written by a newer Penstock; update this one"));
   }
@@ -91,7 +96,8 @@ absl::Status add_section(const SectionEntry& e, std::span<const std::byte> body,
   // anchor: so the Segment's size bounds every count.
   if (*width == 0 ? spec->anchor == spec->column
                   : e.count != e.size / *width || e.size % *width != 0) {
-    return bad(spec->name, "has another size than its count says");
+    return bad(spec->name, cat("has ", e.size, " bytes and is said to have ", e.count,
+                               " elements, which does not fit"));
   }
   ColumnView& column = columns[index(spec->column)];
   if (column.data != nullptr) return bad(spec->name, "is there twice");
@@ -100,10 +106,16 @@ absl::Status add_section(const SectionEntry& e, std::span<const std::byte> body,
   return absl::OkStatus();
 }
 
+std::string element(const ColumnSpec& spec, uint64_t i) {
+  return cat("element ", i, " of ", spec.name);
+}
+
 absl::Status check_elements(const ColumnSpec& spec, const Columns& columns) {
   const ColumnView& column = columns[index(spec.column)];
+  if (spec.optional && column.data == nullptr) return absl::OkStatus();
   if (column.count != columns[index(spec.anchor)].count) {
-    return bad(spec.name, "has another number of elements than its table");
+    return bad(spec.name, cat("has ", column.count, " elements, its table ",
+                              columns[index(spec.anchor)].count));
   }
   const uint64_t n = column.count;
   const uint64_t other = spec.other == Column::kCount ? 0 : columns[index(spec.other)].count;
@@ -112,28 +124,28 @@ absl::Status check_elements(const ColumnSpec& spec, const Columns& columns) {
       return absl::OkStatus();
     case Check::kIdIn:
       for (uint64_t i = 0; i < n; ++i) {
-        if (column.at(i) >= other) return bad(spec.name, "names an element that is not there");
+        if (column.at(i) >= other) return bad(element(spec, i), "names what is not there");
       }
       return absl::OkStatus();
     case Check::kEndsOf: {
       uint64_t end = 0;
       for (uint64_t i = 0; i < n; ++i) {
         const uint64_t next = column.at(i);
-        if (next < end) return bad(spec.name, "descends");
+        if (next < end) return bad(element(spec, i), "lies before the one before it");
         end = next;
       }
       return end == other ? absl::OkStatus() : bad(spec.name, "does not end where its list ends");
     }
     case Check::kAtMost:
       for (uint64_t i = 0; i < n; ++i) {
-        if (column.at(i) > spec.limit) return bad(spec.name, "has a value out of range");
+        if (column.at(i) > spec.limit) return bad(element(spec, i), "is out of range");
       }
       return absl::OkStatus();
     case Check::kInt16:
       for (uint64_t i = 0; i < n; ++i) {
         const auto value = static_cast<int64_t>(column.at(i));
         if (value < INT16_MIN || value > INT16_MAX) {
-          return bad(spec.name, "has a value out of range");
+          return bad(element(spec, i), "is out of range");
         }
       }
       return absl::OkStatus();
@@ -147,11 +159,15 @@ absl::Status check_header(const Header& header, std::span<const std::byte> bytes
     return absl::UnimplementedError(cat("segment: format version ", header.version,
                                         "; this Penstock reads version ", kFormatVersion));
   }
-  if (header.size != bytes.size()) return bad("size", "is not the one the header says");
+  if (header.size != bytes.size()) {
+    return bad(cat("there are ", bytes.size(), " bytes, the header says ", header.size, ":"),
+               bytes.size() < header.size ? "the end is missing" : "there is more behind the end");
+  }
   uint64_t checksum;
   std::memcpy(&checksum, bytes.data() + bytes.size() - kChecksumBytes, kChecksumBytes);
   if (XXH3_64bits(bytes.data(), bytes.size() - kChecksumBytes) != checksum) {
-    return bad("checksum", "does not match: the bytes were changed or cut");
+    return bad(cat("the checksum at byte ", bytes.size() - kChecksumBytes),
+               "is not that of the bytes before it: some were changed");
   }
   if (header.interval_s == 0) return bad("interval", "is 0");
   const uint64_t room = (bytes.size() - sizeof(Header) - kChecksumBytes) / sizeof(SectionEntry);
@@ -213,7 +229,9 @@ class Walk {
 
   void counters() {
     for (size_t i = 0; i < at(Column::kCounterName).count; ++i) {
-      visitor_.counter(context(Column::kCounterName, i), at(Column::kCounterSum).number(i));
+      visitor_.counter(
+          context(Column::kCounterName, i),
+          {at(Column::kCounterSum).number(i), at(Column::kCounterSumLow).number_or(i, 0)});
     }
   }
 
@@ -237,21 +255,26 @@ class Walk {
   void histograms() {
     const ColumnView& end = at(Column::kHistogramValuesEnd);
     for (size_t i = 0; i < at(Column::kHistogramName).count; ++i) {
+      Summary s = summary(Column::kHistogramCount, i);
+      s.samples = at(Column::kHistogramSamples).at(i);
       values_.clear();
       for (size_t v = end.begin_of(i); v < end.at(i); ++v) {
         values_.push_back(
             {at(Column::kHistogramValue).number(v), at(Column::kHistogramWeight).at(v)});
       }
       visitor_.histogram(
-          context(Column::kHistogramName, i), summary(Column::kHistogramCount, i), values_,
+          context(Column::kHistogramName, i), s, values_,
           bins(Column::kHistogramBinsEnd, Column::kHistogramBinKey, Column::kHistogramBinCount, i));
     }
   }
 
   void distributions() {
+    const ColumnView& weighted = at(Column::kDistributionWeighted);
     for (size_t i = 0; i < at(Column::kDistributionName).count; ++i) {
-      visitor_.distribution(context(Column::kDistributionName, i),
-                            summary(Column::kDistributionCount, i),
+      Summary s = summary(Column::kDistributionCount, i);
+      if (weighted.data != nullptr)
+        s.weighted = {weighted.number(i), at(Column::kDistributionWeightedLow).number_or(i, 0)};
+      visitor_.distribution(context(Column::kDistributionName, i), s,
                             bins(Column::kDistributionBinsEnd, Column::kDistributionBinKey,
                                  Column::kDistributionBinCount, i));
     }
@@ -315,8 +338,9 @@ class Walk {
 
   [[nodiscard]] Summary summary(Column count, size_t i) const {
     const size_t first = index(count);
-    return {columns_[first].at(i), columns_[first + 1].number(i), columns_[first + 2].number(i),
-            columns_[first + 3].number(i), columns_[first + 4].number(i)};
+    return {columns_[first].at(i),         columns_[first + 1].number(i),
+            columns_[first + 2].number(i), columns_[first + 3].number(i),
+            columns_[first + 4].number(i), columns_[first + 5].number_or(i, 0)};
   }
 
   std::span<const Bin> bins(Column ends, Column key, Column count, size_t i) {
@@ -343,7 +367,9 @@ absl::StatusOr<Reader> Reader::open(std::span<const std::byte> bytes) {
   if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment != 0) {
     return absl::InvalidArgumentError("segment: the bytes do not begin at a multiple of 8");
   }
-  if (bytes.size() < sizeof(Header) + kChecksumBytes) return bad("size", "is below the header's");
+  if (bytes.size() < sizeof(Header) + kChecksumBytes) {
+    return bad(cat("there are only ", bytes.size(), " bytes:"), "too few for header and checksum");
+  }
   Header header;
   std::memcpy(&header, bytes.data(), sizeof header);
   RETURN_IF_ERROR(check_header(header, bytes));
@@ -363,12 +389,20 @@ absl::StatusOr<Reader> Reader::open(std::span<const std::byte> bytes) {
   }
   uint64_t rows = 0;
   for (const Column anchor : kRowAnchors) rows += impl->at(anchor).count;
-  if (rows != header.rows) return bad("rows", "are not as many as the header says");
+  if (rows != header.rows) {
+    return bad(cat("there are ", rows, " rows,"), cat("the header says ", header.rows));
+  }
   return Reader(std::move(impl));
 }
 
 const Meta& Reader::meta() const { return impl_->meta; }
 uint64_t Reader::rows() const { return impl_->rows; }
+
+std::array<uint64_t, 8> Reader::rows_by_table() const {
+  std::array<uint64_t, 8> rows;
+  std::ranges::transform(kRowAnchors, rows.begin(), [&](Column c) { return impl_->at(c).count; });
+  return rows;
+}
 
 void Reader::visit(Visitor& visitor) const {
   Walk walk(impl_->columns, visitor);

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "dataplane/api/column_buffer.h"
 #include "dataplane/api/segment.h"
 #include "dataplane/api/segment_format.h"
 #include "xxhash.h"
@@ -73,6 +74,9 @@ class Dictionary {
     return id;
   }
 
+  // Gives the memory of the index back; no `id` later.
+  void forget() { table_ = {}; }
+
   Words ends;
   std::string bytes;
 
@@ -88,7 +92,7 @@ class Dictionary {
 // Each distinct list of tag ids once.
 class TagSets {
  public:
-  uint32_t id(std::span<const uint64_t> set) {
+  uint32_t id(std::span<const uint32_t> set) {
     const uint64_t hash = XXH3_64bits_withSeed(set.data(), set.size_bytes(), process_seed());
     const auto next = static_cast<uint32_t>(ends.size());
     const uint32_t id =
@@ -100,10 +104,11 @@ class TagSets {
     return id;
   }
 
-  Words ends, tags;
+  Words ends;
+  std::vector<uint32_t> tags;
 
  private:
-  [[nodiscard]] std::span<const uint64_t> at(uint32_t i) const {
+  [[nodiscard]] std::span<const uint32_t> at(uint32_t i) const {
     const size_t begin = i == 0 ? 0 : ends[i - 1];
     return std::span(tags).subspan(begin, ends[i] - begin);
   }
@@ -113,22 +118,22 @@ class TagSets {
 
 struct Section {
   SectionEntry entry{};
-  Words words;        // every type but kBytes
-  std::string bytes;  // kBytes
+  ColumnBuffer words;  // every type but kBytes
+  std::string bytes;   // kBytes
 };
 
 size_t align(size_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Chooses the narrowest encoding. An anchor is at least a byte wide, so that a Segment's size
 // bounds the elements it can claim to have.
-Section make_section(const ColumnSpec& spec, Words words, std::string bytes) {
+Section make_section(const ColumnSpec& spec, ColumnBuffer words, std::string bytes) {
   Section s;
   s.words = std::move(words);
   s.bytes = std::move(bytes);
   SectionEntry& e = s.entry;
   e.id = spec.id;
   e.version = 1;
-  e.flags = kMustUnderstand;
+  e.flags = spec.optional ? 0 : kMustUnderstand;
   e.count = spec.type == Type::kBytes ? s.bytes.size() : s.words.size();
   Encoding encoding = Encoding::kU64;
   size_t width = 8;
@@ -138,11 +143,7 @@ Section make_section(const ColumnSpec& spec, Words words, std::string bytes) {
   } else if (spec.type == Type::kDouble) {
     encoding = Encoding::kF64;
   } else if (spec.type != Type::kHash && e.count > 0) {
-    const auto as_signed = [](uint64_t a, uint64_t b) {
-      return static_cast<int64_t>(a) < static_cast<int64_t>(b);
-    };
-    const auto [min, max] = spec.type == Type::kSigned ? std::ranges::minmax(s.words, as_signed)
-                                                       : std::ranges::minmax(s.words);
+    const auto [min, max] = s.words.range(spec.type == Type::kSigned);
     const uint64_t range = max - min;
     width = range > UINT32_MAX ? 8 : range > UINT16_MAX ? 4 : range > UINT8_MAX ? 2 : 1;
     if (range == 0 && spec.anchor != spec.column) width = 0;
@@ -154,31 +155,30 @@ Section make_section(const ColumnSpec& spec, Words words, std::string bytes) {
   return s;
 }
 
-template <class T>
 void store(const Section& s, std::byte* out) {
-  for (const uint64_t word : s.words) {
-    const T value = static_cast<T>(word - s.entry.base);
-    std::memcpy(out, &value, sizeof(T));
-    out += sizeof(T);
-  }
-}
-
-void store(const Section& s, std::byte* out) {
+  const uint64_t base = s.entry.base;
   switch (static_cast<Encoding>(s.entry.encoding)) {
     case Encoding::kConstant:
       return;
     case Encoding::kU8:
-      return store<uint8_t>(s, out);
+      return s.words.store<uint8_t>(base, out);
     case Encoding::kU16:
-      return store<uint16_t>(s, out);
+      return s.words.store<uint16_t>(base, out);
     case Encoding::kU32:
-      return store<uint32_t>(s, out);
+      return s.words.store<uint32_t>(base, out);
     case Encoding::kU64:
     case Encoding::kF64:
-      return store<uint64_t>(s, out);
+      return s.words.store<uint64_t>(base, out);
     case Encoding::kBytes:
       std::memcpy(out, s.bytes.data(), s.bytes.size());
   }
+}
+
+// Empties `from`.
+template <class Word>
+void append(ColumnBuffer& to, std::vector<Word>& from) {
+  for (const Word word : from) to.push(word);
+  from = {};
 }
 
 }  // namespace
@@ -186,11 +186,11 @@ void store(const Section& s, std::byte* out) {
 struct Writer::Impl {
   explicit Impl(const Meta& m) : meta(m) {}
 
-  Words& at(Column c) { return columns[index(c)]; }
-  void put(Column c, uint64_t value) { at(c).push_back(value); }
-  void put(Column c, int64_t value) { at(c).push_back(static_cast<uint64_t>(value)); }
-  void put(Column c, uint32_t value) { at(c).push_back(value); }
-  void put(Column c, double value) { at(c).push_back(std::bit_cast<uint64_t>(value)); }
+  ColumnBuffer& at(Column c) { return columns[index(c)]; }
+  void put(Column c, uint64_t value) { at(c).push(value); }
+  void put(Column c, int64_t value) { at(c).push(static_cast<uint64_t>(value)); }
+  void put(Column c, uint32_t value) { at(c).push(value); }
+  void put(Column c, double value) { at(c).push(std::bit_cast<uint64_t>(value)); }
 
   uint32_t tag_set(std::span<const std::string_view> set) {
     scratch.clear();
@@ -216,17 +216,42 @@ struct Writer::Impl {
   // The first three columns of every table of metrics.
   void context(Column name, const Context& c) {
     ++rows;
-    columns[index(name)].push_back(names.id(c.name));
-    columns[index(name) + 1].push_back(hosts.id(c.host));
-    columns[index(name) + 2].push_back(tag_set(c.tags));
+    columns[index(name)].push(names.id(c.name));
+    columns[index(name) + 1].push(hosts.id(c.host));
+    columns[index(name) + 2].push(tag_set(c.tags));
   }
 
-  // The five columns from `count` on.
+  // An element of an optional column for the last row of its table; the column begins with the
+  // first that is not 0.
+  void put_optional(Column c, double value) {
+    if (value == 0) return;
+    fill_up(c, at(spec(c).anchor).size() - 1);
+    put(c, value);
+  }
+
+  // The six columns from `count` on.
   void summary(Column count, const Summary& s) {
-    columns[index(count)].push_back(s.count);
+    columns[index(count)].push(s.count);
     size_t i = index(count);
     for (const double value : {s.sum, s.min, s.max, s.avg}) {
-      columns[++i].push_back(std::bit_cast<uint64_t>(value));
+      columns[++i].push(std::bit_cast<uint64_t>(value));
+    }
+    put_optional(static_cast<Column>(i + 1), s.sum_low);
+  }
+
+  void fill_up(Column c, uint64_t size) {
+    while (at(c).size() < size) put(c, uint64_t{0});
+  }
+
+  void complete_optional_columns() {
+    if (!weighted_differs) {
+      at(Column::kDistributionWeighted) = {};
+      at(Column::kDistributionWeightedLow) = {};
+    }
+    for (const ColumnSpec& spec : kColumnSpecs) {
+      if (spec.optional && at(spec.column).size() != 0) {
+        fill_up(spec.column, at(spec.anchor).size());
+      }
     }
   }
 
@@ -235,15 +260,16 @@ struct Writer::Impl {
       put(key, int64_t{b.key});
       put(count, b.count);
     }
-    put(end, uint64_t{at(key).size()});
+    put(end, at(key).size());
   }
 
   Meta meta;
   uint64_t rows = 0;
+  bool weighted_differs = false;  // of a distribution, from its sum
   Dictionary names, hosts, tags, texts;
   TagSets tag_sets;
-  std::array<Words, kColumns> columns;
-  Words scratch;
+  std::array<ColumnBuffer, kColumns> columns;
+  std::vector<uint32_t> scratch;
 };
 
 Writer::Writer(const Meta& meta) : impl_(std::make_unique<Impl>(meta)) {}
@@ -253,9 +279,10 @@ Writer::~Writer() = default;
 
 uint64_t Writer::rows() const { return impl_->rows; }
 
-void Writer::counter(const Context& c, double sum) {
+void Writer::counter(const Context& c, ExactSum sum) {
   impl_->context(Column::kCounterName, c);
-  impl_->put(Column::kCounterSum, sum);
+  impl_->put(Column::kCounterSum, sum.high);
+  impl_->put_optional(Column::kCounterSumLow, sum.low);
 }
 
 void Writer::gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) {
@@ -267,20 +294,20 @@ void Writer::gauge(const Context& c, double value, int64_t time_ms, uint32_t sha
 
 void Writer::set(const Context& c, std::span<const uint64_t> members) {
   impl_->context(Column::kSetName, c);
-  Words& all = impl_->at(Column::kSetMember);
-  all.insert(all.end(), members.begin(), members.end());
-  impl_->put(Column::kSetMembersEnd, uint64_t{all.size()});
+  for (const uint64_t member : members) impl_->put(Column::kSetMember, member);
+  impl_->put(Column::kSetMembersEnd, impl_->at(Column::kSetMember).size());
 }
 
 void Writer::histogram(const Context& c, const Summary& s, std::span<const WeightedValue> values,
                        std::span<const Bin> bins) {
   impl_->context(Column::kHistogramName, c);
   impl_->summary(Column::kHistogramCount, s);
+  impl_->put(Column::kHistogramSamples, s.samples);
   for (const WeightedValue& v : values) {
     impl_->put(Column::kHistogramValue, v.value);
     impl_->put(Column::kHistogramWeight, v.weight);
   }
-  impl_->put(Column::kHistogramValuesEnd, uint64_t{impl_->at(Column::kHistogramValue).size()});
+  impl_->put(Column::kHistogramValuesEnd, impl_->at(Column::kHistogramValue).size());
   impl_->bins(Column::kHistogramBinsEnd, Column::kHistogramBinKey, Column::kHistogramBinCount,
               bins);
 }
@@ -288,6 +315,9 @@ void Writer::histogram(const Context& c, const Summary& s, std::span<const Weigh
 void Writer::distribution(const Context& c, const Summary& s, std::span<const Bin> bins) {
   impl_->context(Column::kDistributionName, c);
   impl_->summary(Column::kDistributionCount, s);
+  impl_->weighted_differs |= s.weighted_sum() != s.exact_sum();
+  impl_->put(Column::kDistributionWeighted, s.weighted_sum().high);
+  impl_->put_optional(Column::kDistributionWeightedLow, s.weighted_sum().low);
   impl_->bins(Column::kDistributionBinsEnd, Column::kDistributionBinKey,
               Column::kDistributionBinCount, bins);
 }
@@ -334,12 +364,16 @@ void Writer::service_check(const ServiceCheck& c) {
 
 std::vector<std::byte> Writer::finish(uint64_t samples) {
   Impl& w = *impl_;
-  w.at(Column::kNamesEnd) = std::move(w.names.ends);
-  w.at(Column::kHostsEnd) = std::move(w.hosts.ends);
-  w.at(Column::kTagsEnd) = std::move(w.tags.ends);
-  w.at(Column::kTextsEnd) = std::move(w.texts.ends);
-  w.at(Column::kTagSetsEnd) = std::move(w.tag_sets.ends);
-  w.at(Column::kTagSetsTag) = std::move(w.tag_sets.tags);
+  w.complete_optional_columns();
+  for (auto& [column, dictionary] :
+       {std::pair(Column::kNamesEnd, &w.names), std::pair(Column::kHostsEnd, &w.hosts),
+        std::pair(Column::kTagsEnd, &w.tags), std::pair(Column::kTextsEnd, &w.texts)}) {
+    append(w.at(column), dictionary->ends);
+    dictionary->forget();
+  }
+  append(w.at(Column::kTagSetsEnd), w.tag_sets.ends);
+  append(w.at(Column::kTagSetsTag), w.tag_sets.tags);
+  w.tag_sets = {};
 
   std::vector<Section> sections;
   for (const ColumnSpec& spec : kColumnSpecs) {

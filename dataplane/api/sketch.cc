@@ -8,6 +8,7 @@
 namespace penstock::sketch {
 namespace {
 
+constexpr double kGamma = 1.015625;                  // 1 + 2/128
 constexpr double kLnGamma = 0.015504186535965254;    // log1p(1/64)
 constexpr double kNormalMin = 9.94185408912145e-10;  // gamma^(1 - kBias)
 
@@ -26,10 +27,15 @@ double value_of(int key) {
   if (key < 0) return -value_of(-key);
   if (key == 0) return 0;
   if (key >= kKeyInfinity) return std::numeric_limits<double>::infinity();
-  return std::exp((key - kBias) * kLnGamma);
+  return std::pow(kGamma, key - kBias);
 }
 
 size_t normalize(std::span<segment::Bin> bins) {
+  uint64_t folded = 0;
+  return normalize(bins, kBinsMax, folded);
+}
+
+size_t normalize(std::span<segment::Bin> bins, size_t max, uint64_t& folded) {
   if (bins.empty()) return 0;
   std::sort(bins.begin(), bins.end(),
             [](const segment::Bin& a, const segment::Bin& b) { return a.key < b.key; });
@@ -42,12 +48,13 @@ size_t normalize(std::span<segment::Bin> bins) {
     }
   }
   const size_t count = last + 1;
-  if (count <= kBinsMax) return count;
-  const size_t surplus = count - kBinsMax;
+  if (count <= max) return count;
+  const size_t surplus = count - max;
+  folded += surplus;
   for (size_t i = 0; i < surplus; ++i) bins[surplus].count += bins[i].count;
   std::move(bins.begin() + static_cast<ptrdiff_t>(surplus),
             bins.begin() + static_cast<ptrdiff_t>(count), bins.begin());
-  return kBinsMax;
+  return max;
 }
 
 void normalize(std::vector<segment::WeightedValue>& values) {
@@ -65,18 +72,27 @@ void normalize(std::vector<segment::WeightedValue>& values) {
   values.resize(n);
 }
 
+double least(double a, double b) { return b < a || (b == a && std::signbit(b)) ? b : a; }
+double greatest(double a, double b) { return b > a || (b == a && std::signbit(a)) ? b : a; }
+
 void merge(segment::Summary& into, const segment::Summary& from) {
   if (from.count == 0) return;
   if (into.count == 0) {
     into = from;
     return;
   }
+  ExactSum sum = into.exact_sum();
+  sum.add(from.exact_sum());
+  ExactSum weighted = into.weighted_sum();
+  weighted.add(from.weighted_sum());
+  if (into.weighted || from.weighted) into.weighted = weighted;
   into.count += from.count;
-  into.sum += from.sum;
-  into.min = std::min(into.min, from.min);
-  into.max = std::max(into.max, from.max);
-  into.avg +=
-      (from.avg - into.avg) * static_cast<double>(from.count) / static_cast<double>(into.count);
+  into.sum = sum.high;
+  into.sum_low = sum.low;
+  into.min = least(into.min, from.min);
+  into.max = greatest(into.max, from.max);
+  into.avg = weighted.over(into.count);
+  into.samples += from.samples;
 }
 
 }  // namespace penstock::sketch

@@ -25,14 +25,22 @@ int16_t key_of(double value);
 // in the (geometric) middle of the values that fall into the bin. Infinite for the infinity key.
 double value_of(int key);
 
-// Sorts by key, merges equal keys, and adds the lowest surplus beyond kBinsMax to the lowest bin
-// kept. In place; returns how many bins are left, at the front.
+// Sorts by key, merges equal keys, and adds the lowest surplus beyond `max` bins to the lowest bin
+// kept; `folded` grows by the surplus. In place; returns how many bins are left, at the front. What
+// is kept does not depend on the order in which sketches are merged and normalized.
+size_t normalize(std::span<segment::Bin> bins, size_t max, uint64_t& folded);
+// With the specification's limit, kBinsMax.
 size_t normalize(std::span<segment::Bin> bins);
 
 // Sorts exact values and makes equal ones one, which changes no percentile. Of any value, NaN too.
 void normalize(std::vector<segment::WeightedValue>& values);
 
-// Adds one summary to another (spec 8.6).
+// -0 before 0, so that the order of equal values does not show.
+double least(double a, double b);
+double greatest(double a, double b);
+
+// Adds one summary to another (spec 8.6), the average from the exact sum: the order of merging does
+// not show.
 void merge(segment::Summary& into, const segment::Summary& from);
 
 }  // namespace penstock::sketch

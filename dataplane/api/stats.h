@@ -103,13 +103,16 @@ static_assert(sizeof(Counter) == 8);
   X(carry_full_events)  /* events and checks refused: carry_bytes reached */                     \
   X(bad_rate)           /* rate counted as 1 (architecture, section 12); outside the identity */ \
   X(samples_unkept)     /* sample_bytes reached: count, sum, min and max only */                 \
+  X(bins_folded)        /* sketch_bins reached: a sketch's lowest bins became one */             \
   X(copied)             /* histogram samples copied to distributions; outside the identity */    \
   X(copies_unkept)      /* such copies with a timestamp refused: carry_bytes reached */          \
   X(set_members_unkept) /* set_members reached: the member may not be counted */                 \
   X(memo_hits)                                                                                   \
   X(memo_misses)                                                                                 \
   X(memo_evicted)                                                                                \
-  X(contexts) /* live now; a level, not a sum */                                                 \
+  X(contexts)           /* live now; a level, not a sum */                                       \
+  X(contexts_full)      /* new ones turned away: contexts reached */                             \
+  X(context_bytes_full) /* new ones turned away: context_bytes reached */                        \
   X(contexts_created)                                                                            \
   X(contexts_expired)                                                                            \
   X(type_clashes) /* contexts created beside one of another type */                              \
@@ -125,6 +128,7 @@ static_assert(sizeof(Counter) == 8);
   X(points_given_up)                                                                       \
   X(samples_given_up)                                                                      \
   X(copies_unkept) /* copies of timestamped histogram samples given up: carry_bytes */     \
+  X(bins_folded)   /* sketch_bins reached when shards or late copies were merged */        \
   X(late_shards)   /* a shard did not flip in time; joined the next Segment */             \
   X(clock_steps)   /* the wall clock moved backwards or jumped a bucket */                 \
   X(seal_us_max)                                                                           \

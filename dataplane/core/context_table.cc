@@ -86,9 +86,15 @@ ContextTable::Found ContextTable::find_or_create(std::string_view key, segment::
 // kFree: a limit is reached.
 uint32_t ContextTable::create(std::string_view key, segment::Kind kind, uint32_t epoch,
                               uint32_t hash) {
-  if (free_count_ == 0 && high_ == contexts_.size()) return kFree;
+  if (free_count_ == 0 && high_ == contexts_.size()) {
+    ++turned_away_by_count_;
+    return kFree;
+  }
   KeyArena::Place place;
-  if (!arena_.allocate(key, place)) return kFree;
+  if (!arena_.allocate(key, place)) {
+    ++turned_away_by_bytes_;
+    return kFree;
+  }
   const uint32_t id = take_id();
   Context& c = contexts_[id];
   c.last_seen_ms = kNever;

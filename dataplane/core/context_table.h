@@ -90,6 +90,9 @@ class ContextTable {
   [[nodiscard]] uint32_t live() const { return live_; }
   // Changes when there may be room again for contexts that were turned away. From 1.
   [[nodiscard]] uint32_t room_stamp() const { return room_stamp_; }
+  // How often a new context was turned away, by the limit that was reached.
+  [[nodiscard]] uint64_t turned_away_by_count() const { return turned_away_by_count_; }
+  [[nodiscard]] uint64_t turned_away_by_bytes() const { return turned_away_by_bytes_; }
   [[nodiscard]] static bool is_overflow(uint32_t id) { return id < kOverflowContexts; }
 
  private:
@@ -112,6 +115,8 @@ class ContextTable {
   uint32_t high_ = 0;
   uint32_t live_ = 0;
   uint32_t room_stamp_ = 1;
+  uint64_t turned_away_by_count_ = 0;
+  uint64_t turned_away_by_bytes_ = 0;
   KeyArena arena_;
 };
 

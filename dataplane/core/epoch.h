@@ -14,7 +14,10 @@ namespace penstock {
 struct EpochCell {
   alignas(64) std::atomic<uint32_t> want{0};  // keeper writes, shard reads
   std::atomic<uint32_t> drained{0};           // keeper writes, shard reads
-  alignas(64) std::atomic<uint32_t> at{0};    // shard writes, keeper reads
+  // End of the bucket that epoch `drained` went to, Unix ms. Keeper writes, before `drained`; shard
+  // reads.
+  std::atomic<int64_t> bucket_end_ms{0};
+  alignas(64) std::atomic<uint32_t> at{0};  // shard writes, keeper reads
 };
 
 }  // namespace penstock

@@ -6,8 +6,8 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/api/segment.h"
+#include "dataplane/base/exact_sum.h"
 #include "dataplane/core/carry.h"
-#include "dataplane/core/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 #include "dataplane/core/sample_store.h"
 #include "dataplane/core/set_members.h"

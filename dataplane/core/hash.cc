@@ -9,4 +9,9 @@ uint64_t random_seed() {
   return (uint64_t{device()} << 32) | device();
 }
 
+uint64_t process_seed() {
+  static const uint64_t seed = random_seed();
+  return seed;
+}
+
 }  // namespace penstock

@@ -18,4 +18,7 @@ inline uint64_t hash_bytes(std::string_view bytes, uint64_t seed) {
 // A random seed for one table of this process.
 uint64_t random_seed();
 
+// One for the tables whose hashes are compared with each other: the contexts of all shards.
+uint64_t process_seed();
+
 }  // namespace penstock

@@ -43,7 +43,7 @@ LateSketches::Bucket LateSketches::take(int64_t bucket_start) {
 
 void LateSketches::tidy(Sketch& sketch) {
   const size_t before = sketch.bins.size();
-  sketch.normal = sketch::normalize(sketch.bins);
+  sketch.normal = sketch::normalize(sketch.bins, sketch_bins_, bins_folded_);
   sketch.bins.resize(sketch.normal);
   used_ -= (before - sketch.normal) * sizeof(segment::Bin);
 }

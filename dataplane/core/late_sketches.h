@@ -27,7 +27,8 @@ class LateSketches {
   };
   using Bucket = std::unordered_map<std::string, Sketch>;  // by canonical key
 
-  explicit LateSketches(uint64_t bytes) : limit_(bytes) {}
+  explicit LateSketches(uint64_t bytes, uint32_t sketch_bins = sketch::kBinsMax)
+      : limit_(bytes), sketch_bins_(sketch_bins) {}
 
   // False: the limit is reached and the value was not kept.
   bool add(int64_t bucket_start, std::string_view key, double value, uint32_t weight,
@@ -37,11 +38,15 @@ class LateSketches {
   [[nodiscard]] std::optional<int64_t> first() const;
   // Takes a bucket out; empty if there is none. Bins are sorted and unique.
   Bucket take(int64_t bucket_start);
+  // Bins that sketch_bins had no room for, since the start.
+  [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 
  private:
   void tidy(Sketch& sketch);
 
   const uint64_t limit_;
+  const uint32_t sketch_bins_;
+  uint64_t bins_folded_ = 0;
   uint64_t used_ = 0;
   std::map<int64_t, Bucket> buckets_;
 };

@@ -1,6 +1,7 @@
 #include "dataplane/core/merge.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <tuple>
 #include <vector>
@@ -20,7 +21,6 @@ struct Part {
   const ShardState* shard;  // null: `late`
   uint32_t id;
   Kind kind;
-  uint64_t hash;  // of the key, the same for every shard
   const LateSketches::Bucket::value_type* late = nullptr;
   [[nodiscard]] std::string_view key() const {
     return shard != nullptr ? shard->contexts.key(id) : std::string_view(late->first);
@@ -30,16 +30,45 @@ struct Part {
 
 class Merge {
  public:
-  Merge(std::span<ShardState* const> shards, const LateSketches::Bucket& late,
-        segment::Writer& writer)
-      : shards_(shards), late_(late), writer_(writer) {}
+  Merge(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
+        const LateSketches::Bucket& late, segment::Writer& writer)
+      : shards_(shards),
+        bucket_start_ms_(bucket_start * 1000),
+        counter_expiry_ms_(int64_t{plan.dogstatsd.counter_expiry_s} * 1000),
+        sketch_bins_(plan.limits.sketch_bins),
+        writer_(writer) {
+    for (const auto& entry : late) late_.push_back(&entry);
+  }
 
-  void collect(int64_t bucket_start_ms, int64_t counter_expiry_ms);
   void write();
+  [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 
  private:
-  void add(const ShardState& shard, uint32_t id);
-  void collect_zeros(const ShardState& shard, int64_t bucket_start_ms, int64_t counter_expiry_ms);
+  // A part while the parts of one context are looked for, 16 bytes each.
+  struct Entry {
+    uint32_t hash;  // of the key
+    uint32_t id;    // in `late_` where source is shards_.size()
+    uint32_t next;  // of the same context, + 1; 0: none
+    uint16_t source;
+    Kind kind;
+    bool first;  // of its context
+  };
+  struct Cell {
+    uint32_t hash;
+    uint32_t entry;  // + 1; 0: empty
+  };
+
+  template <class Fn>
+  void for_each_id(const ShardState& shard, const Fn& fn) const;
+  [[nodiscard]] bool gives_zero(const ShardState& shard, uint32_t id) const;
+  void sort_members();
+  void collect();
+  void join();
+  void join_block(size_t begin, size_t end);
+  void join_entry(uint32_t at);
+  void write_joined();
+  [[nodiscard]] Part part_of(const Entry& entry) const;
+
   void write_row(std::span<const Part> parts);
   void write_counter(const segment::Context& c, std::span<const Part> parts);
   void write_gauge(const segment::Context& c, std::span<const Part> parts);
@@ -48,73 +77,157 @@ class Merge {
   void gather_members(const Part& part);
   [[nodiscard]] static const Samples* samples_of(const Part& part);
 
-  // One shard has no two contexts of one key: nothing to find together.
-  [[nodiscard]] bool apart() const { return shards_.size() == 1 && late_.empty(); }
-
   std::span<ShardState* const> shards_;
-  const LateSketches::Bucket& late_;
+  const int64_t bucket_start_ms_, counter_expiry_ms_;
+  const size_t sketch_bins_;
+  std::vector<const LateSketches::Bucket::value_type*> late_;
   segment::Writer& writer_;
-  std::vector<Part> parts_;
+  std::vector<Entry> entries_;
+  std::vector<Cell> cells_;  // open addressing, from a key and kind to its first entry
   std::vector<std::vector<SetMembers::Member>> members_;  // by shard, sorted by context
+  std::vector<Part> row_;
   KeyReader keys_;
   std::vector<uint64_t> hashes_;
   std::vector<segment::WeightedValue> values_;
   std::vector<segment::Bin> bins_;
+  uint64_t bins_folded_ = 0;
 };
 
-void Merge::collect(int64_t bucket_start_ms, int64_t counter_expiry_ms) {
-  for (const ShardState* shard : shards_) {
-    const Generation& generation = shard->held();
-    for (uint32_t i = 0; i < generation.touched_count; ++i) add(*shard, generation.touched[i]);
-    collect_zeros(*shard, bucket_start_ms, counter_expiry_ms);
+// Ids with samples, and counters that give a zero, ascending: keys and slots lie in about this
+// order, so that the memory is read as it comes. What is touched in the held generation the shard
+// leaves alone, so that it may be looked at ahead.
+template <class Fn>
+void Merge::for_each_id(const ShardState& shard, const Fn& fn) const {
+  constexpr uint32_t kAhead = 8;
+  const Generation& generation = shard.held();
+  for (uint32_t id = 0; id < generation.contexts_high; ++id) {
+    const uint32_t ahead = id + kAhead;
+    if (ahead < generation.contexts_high && generation.slots[ahead].tag != 0) {
+      const char* key = shard.contexts.key(ahead).data();
+      __builtin_prefetch(key);
+      __builtin_prefetch(key + 64);
+    }
+    if (generation.slots[id].tag != 0 || gives_zero(shard, id)) fn(id);
+  }
+}
 
-    const auto members = generation.sets.members();
+// Rulings, zero fill; of an id without samples. Ids above those that were known when the generation
+// was sealed, and ids given away since, belong to the shard.
+bool Merge::gives_zero(const ShardState& shard, uint32_t id) const {
+  if (shard.contexts.born(id) > shard.held_epoch()) return false;
+  const ContextTable::Context& c = shard.contexts.at(id);
+  if (c.kind != Kind::kCounter || c.last_seen_ms == ContextTable::kNever) return false;
+  return c.last_seen_ms + counter_expiry_ms_ > bucket_start_ms_;
+}
+
+void Merge::sort_members() {
+  for (const ShardState* shard : shards_) {
+    const auto members = shard->held().sets.members();
     auto& sorted = members_.emplace_back(members.begin(), members.end());
     std::ranges::sort(sorted, {}, [](const auto& m) { return std::tuple(m.context, m.hash); });
-  }
-  for (const auto& late : late_)
-    parts_.push_back({nullptr, 0, Kind::kDistribution, hash_bytes(late.first, 0), &late});
-}
-
-void Merge::add(const ShardState& shard, uint32_t id) {
-  const ContextTable& contexts = shard.contexts;
-  const uint64_t hash = apart() ? 0 : hash_bytes(contexts.key(id), 0);
-  parts_.push_back({&shard, id, contexts.at(id).kind, hash});
-}
-
-// Rulings, zero fill. Ids above those that were known when the generation was sealed, and ids given
-// away since, belong to the shard.
-void Merge::collect_zeros(const ShardState& shard, int64_t bucket_start_ms,
-                          int64_t counter_expiry_ms) {
-  const Generation& generation = shard.held();
-  const uint32_t epoch = shard.held_epoch();
-  for (uint32_t id = 0; id < generation.contexts_high; ++id) {
-    if (generation.slots[id].tag != 0 || shard.contexts.born(id) > epoch) continue;
-    const ContextTable::Context& c = shard.contexts.at(id);
-    if (c.kind != Kind::kCounter || c.last_seen_ms == ContextTable::kNever) continue;
-    if (c.last_seen_ms + counter_expiry_ms > bucket_start_ms) add(shard, id);
   }
 }
 
 void Merge::write() {
-  if (apart()) {
-    std::ranges::stable_sort(parts_, {}, &Part::kind);
-    for (const Part& part : parts_) write_row({&part, 1});
+  sort_members();
+  if (shards_.size() == 1 && late_.empty()) {  // no two contexts of one key: nothing to join
+    for_each_id(*shards_[0], [&](uint32_t id) {
+      const Part part{shards_[0], id, shards_[0]->contexts.at(id).kind};
+      write_row({&part, 1});
+    });
     return;
   }
-  std::ranges::sort(parts_, [](const Part& a, const Part& b) {
-    if (a.kind != b.kind) return a.kind < b.kind;
-    return a.hash != b.hash ? a.hash < b.hash : a.key() < b.key();
-  });
-  for (size_t begin = 0; begin < parts_.size();) {
-    size_t end = begin + 1;
-    while (end < parts_.size() && parts_[end].kind == parts_[begin].kind &&
-           parts_[end].hash == parts_[begin].hash && parts_[end].key() == parts_[begin].key()) {
-      ++end;
-    }
-    write_row(std::span(parts_).subspan(begin, end - begin));
-    begin = end;
+  collect();
+  join();
+  write_joined();
+}
+
+void Merge::collect() {
+  const auto add = [&](uint32_t hash, size_t id, size_t source, Kind kind) {
+    entries_.push_back({hash, static_cast<uint32_t>(id), 0, static_cast<uint16_t>(source), kind,
+                        /*first=*/true});
+  };
+  size_t touched = late_.size();
+  for (const ShardState* shard : shards_) touched += shard->held().touched_count;
+  entries_.reserve(touched);
+  for (size_t source = 0; source < shards_.size(); ++source) {
+    const ContextTable& contexts = shards_[source]->contexts;
+    for_each_id(*shards_[source],
+                [&](uint32_t id) { add(contexts.at(id).hash, id, source, contexts.at(id).kind); });
   }
+  for (size_t i = 0; i < late_.size(); ++i) {
+    const auto hash = static_cast<uint32_t>(hash_bytes(late_[i]->first, process_seed()));
+    add(hash, i, shards_.size(), Kind::kDistribution);
+  }
+}
+
+void Merge::join() {
+  constexpr size_t kBlock = 32;
+  cells_.resize(std::bit_ceil(entries_.size() * 2 + 1));
+  for (size_t begin = 0; begin < entries_.size(); begin += kBlock)
+    join_block(begin, std::min(begin + kBlock, entries_.size()));
+}
+
+// Each pass fetches ahead what the next one reads.
+void Merge::join_block(size_t begin, size_t end) {
+  const size_t mask = cells_.size() - 1;
+  const auto for_each_candidate = [&](const auto& fn) {
+    for (size_t i = begin; i < end; ++i) {
+      const Cell& cell = cells_[entries_[i].hash & mask];
+      if (cell.entry == 0 || cell.hash != entries_[i].hash) continue;
+      const Entry& first = entries_[cell.entry - 1];
+      if (first.source < shards_.size()) fn(shards_[first.source]->contexts, first.id);
+    }
+  };
+  for (size_t i = begin; i < end; ++i) __builtin_prefetch(&cells_[entries_[i].hash & mask], 1);
+  for (size_t i = begin; i < end; ++i) {
+    const Cell& cell = cells_[entries_[i].hash & mask];
+    if (cell.entry != 0) __builtin_prefetch(&entries_[cell.entry - 1], 1);
+  }
+  for_each_candidate(
+      [](const ContextTable& contexts, uint32_t id) { __builtin_prefetch(&contexts.at(id)); });
+  for_each_candidate([](const ContextTable& contexts, uint32_t id) {
+    const char* key = contexts.key(id).data();
+    __builtin_prefetch(key);
+    __builtin_prefetch(key + 64);
+  });
+  for (size_t i = begin; i < end; ++i) join_entry(static_cast<uint32_t>(i));
+}
+
+void Merge::join_entry(uint32_t at) {
+  Entry& entry = entries_[at];
+  const size_t mask = cells_.size() - 1;
+  size_t i = entry.hash & mask;
+  for (; cells_[i].entry != 0; i = (i + 1) & mask) {
+    Entry& first = entries_[cells_[i].entry - 1];
+    if (cells_[i].hash != entry.hash || first.kind != entry.kind) continue;
+    if (part_of(first).key() != part_of(entry).key()) continue;
+    entry.first = false;
+    entry.next = first.next;
+    first.next = at + 1;
+    return;
+  }
+  cells_[i] = {entry.hash, at + 1};
+}
+
+void Merge::write_joined() {
+  constexpr size_t kAhead = 8;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (i + kAhead < entries_.size() && entries_[i + kAhead].next != 0) {
+      const Part part = part_of(entries_[entries_[i + kAhead].next - 1]);
+      if (part.shard != nullptr) __builtin_prefetch(&part.slot());
+    }
+    if (!entries_[i].first) continue;
+    row_.clear();
+    for (uint32_t at = static_cast<uint32_t>(i) + 1; at != 0; at = entries_[at - 1].next)
+      row_.push_back(part_of(entries_[at - 1]));
+    write_row(row_);
+  }
+}
+
+Part Merge::part_of(const Entry& entry) const {
+  if (entry.source == shards_.size()) return {nullptr, 0, entry.kind, late_[entry.id]};
+  return {shards_[entry.source], entry.id, entry.kind};
 }
 
 void Merge::write_row(std::span<const Part> parts) {
@@ -135,7 +248,7 @@ void Merge::write_row(std::span<const Part> parts) {
 void Merge::write_counter(const segment::Context& c, std::span<const Part> parts) {
   ExactSum sum{};
   for (const Part& part : parts) sum.add(part.slot().sum);
-  writer_.counter(c, sum.value());
+  writer_.counter(c, sum);
 }
 
 void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
@@ -194,26 +307,28 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   }
   if (totals.count == 0) return;
   const bool histogram = parts[0].kind == Kind::kHistogram;
-  const segment::Summary summary = histogram ? totals.of_histogram() : totals.of_distribution();
+  segment::Summary summary = histogram ? totals.of_histogram() : totals.of_distribution();
   // The limit of one shard holds for all of them, so that the result does not depend on their
   // number.
   if (histogram && bins_.empty() && values_.size() <= SampleStore::kValuesMax) {
+    summary.samples = values_.size();
     sketch::normalize(values_);
     return writer_.histogram(c, summary, values_, {});
   }
   for (const auto& v : values_) bins_.push_back({sketch::key_of(v.value), v.weight});
-  bins_.resize(sketch::normalize(bins_));
+  bins_.resize(sketch::normalize(bins_, sketch_bins_, bins_folded_));
   if (histogram) return writer_.histogram(c, summary, {}, bins_);
   writer_.distribution(c, summary, bins_);
 }
 
 }  // namespace
 
-void merge_generations(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
-                       const LateSketches::Bucket& late, segment::Writer& writer) {
-  Merge merge(shards, late, writer);
-  merge.collect(bucket_start * 1000, int64_t{plan.dogstatsd.counter_expiry_s} * 1000);
+uint64_t merge_generations(std::span<ShardState* const> shards, int64_t bucket_start,
+                           const Plan& plan, const LateSketches::Bucket& late,
+                           segment::Writer& writer) {
+  Merge merge(shards, bucket_start, plan, late, writer);
   merge.write();
+  return merge.bins_folded();
 }
 
 }  // namespace penstock

@@ -7,9 +7,8 @@
 namespace penstock {
 namespace {
 
-// -0 before 0, so that the order of equal values does not show.
-double least(double a, double b) { return b < a || (b == a && std::signbit(b)) ? b : a; }
-double greatest(double a, double b) { return b > a || (b == a && std::signbit(a)) ? b : a; }
+using sketch::greatest;
+using sketch::least;
 
 }  // namespace
 
@@ -19,7 +18,9 @@ void SampleTotals::add(double value, uint32_t weight, double scaled) {
   max = first ? value : greatest(max, value);
   count += weight;
   sum.add(value * scaled);
-  weighted.add(value * weight);
+  const double product = value * weight;
+  weighted.add(product);
+  if (weight != 1 && std::isfinite(product)) weighted.add(std::fma(value, weight, -product));
 }
 
 void SampleTotals::merge(const SampleTotals& other) {
@@ -33,15 +34,18 @@ void SampleTotals::merge(const SampleTotals& other) {
 }
 
 segment::Summary SampleTotals::of_histogram() const {
-  return {count, sum.value(), min, max, sum.value() / static_cast<double>(count)};
+  return {count, sum.value(), min, max, sum.over(count), sum.low};
 }
 
 segment::Summary SampleTotals::of_distribution() const {
-  return {count, sum.value(), min, max, weighted.value() / static_cast<double>(count)};
+  segment::Summary s = {count, sum.value(), min, max, weighted.over(count), sum.low};
+  if (weighted != sum) s.weighted = weighted;
+  return s;
 }
 
-SampleStore::SampleStore(uint64_t bytes)
+SampleStore::SampleStore(uint64_t bytes, uint32_t sketch_bins)
     : blocks_(std::clamp<uint64_t>(bytes / sizeof(Block), 1, UINT32_MAX)),
+      sketch_bins_(sketch_bins),
       scratch_(size_t{kValuesMax} + sketch::kBinsMax) {}
 
 bool SampleStore::add(Samples& s, double value, uint32_t weight, double scaled) {
@@ -139,7 +143,8 @@ void SampleStore::fold(Samples& s) {
   const SampleTotals totals = s.totals;
   release(s);
   s.totals = totals;
-  write_bins(s, {scratch_.data(), sketch::normalize({scratch_.data(), n})});
+  const size_t bins = sketch::normalize({scratch_.data(), n}, sketch_bins_, bins_folded_);
+  write_bins(s, {scratch_.data(), bins});
 }
 
 void SampleStore::write_bins(Samples& s, std::span<const segment::Bin> bins) {

@@ -6,7 +6,7 @@
 
 #include "dataplane/api/segment.h"
 #include "dataplane/api/sketch.h"
-#include "dataplane/core/exact_sum.h"
+#include "dataplane/base/exact_sum.h"
 #include "dataplane/core/lazy_array.h"
 
 namespace penstock {
@@ -17,7 +17,7 @@ struct SampleTotals {
   uint64_t count;  // sum of the weights
   double min, max;
   ExactSum sum;       // of value * 1/rate
-  ExactSum weighted;  // of value * weight
+  ExactSum weighted;  // of value * weight, not rounded
 
   // Adds `weight` (at least 1) times `value` (finite); `scaled` is the untruncated 1/rate.
   void add(double value, uint32_t weight, double scaled);
@@ -45,11 +45,12 @@ static_assert(sizeof(Samples) == 80);
 // writes; the keeper reads chains of a generation it holds.
 class SampleStore {
  public:
-  static constexpr uint16_t kValuesMax = 4096;  // exact values of a context
-  static constexpr uint16_t kFoldMax = 1024;    // values gathered beside bins
-  static constexpr uint16_t kFoldMin = 32;      // fewer do not give blocks back when folded
+  static constexpr uint16_t kValuesMax = segment::kExactSamplesMax;
+  static constexpr uint16_t kFoldMax = 1024;  // values gathered beside bins
+  static constexpr uint16_t kFoldMin = 32;    // fewer do not give blocks back when folded
 
-  explicit SampleStore(uint64_t bytes);
+  // `sketch_bins`: at most that many of a sketch, its lowest ones becoming one; up to kBinsMax.
+  explicit SampleStore(uint64_t bytes, uint32_t sketch_bins = sketch::kBinsMax);
 
   // Adds `weight` times `value` (finite); `scaled` is the untruncated 1/rate. The totals are always
   // exact. False: the pool is used up and the value itself was not kept.
@@ -63,6 +64,8 @@ class SampleStore {
   void read_bins(const Samples& s, std::vector<segment::Bin>& out) const;
 
   [[nodiscard]] uint64_t blocks_in_use() const { return in_use_; }
+  // Bins that became one with the lowest bin kept, since the start. The writer's thread.
+  [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 
  private:
   struct ValueBlock {
@@ -94,6 +97,8 @@ class SampleStore {
   uint32_t used_ = 1;  // block 0 is "none"
   uint32_t free_ = 0;
   uint64_t in_use_ = 0;
+  const uint32_t sketch_bins_;
+  uint64_t bins_folded_ = 0;
   LazyArray<segment::Bin> scratch_;
 };
 

@@ -18,7 +18,7 @@ struct Sealer::State {
         stats(stats),
         instance(instance),
         carry(plan, senders),
-        late(plan.limits.carry_bytes) {
+        late(plan.limits.carry_bytes, plan.limits.sketch_bins) {
     for (Shard* shard : shards) this->shards.push_back(shard->state_.get());
   }
 
@@ -30,6 +30,7 @@ struct Sealer::State {
 
   std::vector<std::byte> write(int64_t bucket_start, std::span<ShardState* const> sealed);
   std::vector<std::byte> write_late(int64_t bucket_start);
+  void merge(int64_t bucket_start, std::span<ShardState* const> sealed, segment::Writer& writer);
   std::vector<std::byte> finish(segment::Writer& writer, uint64_t samples);
 
   const Plan& plan;
@@ -41,6 +42,7 @@ struct Sealer::State {
   uint64_t sequence = 0;
   uint64_t rows = 0;
   uint64_t samples = 0;
+  uint64_t bins_folded = 0;  // by merges
 };
 
 Sealer::Sealer(const Plan& plan, std::span<Shard* const> shards, KeeperStats& stats,
@@ -75,6 +77,8 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   std::vector<std::byte> bytes = state_->write(bucket_start, sealed);
   for (ShardState* shard : sealed) {
     EpochCell& cell = shard->cell;
+    cell.bucket_end_ms.store((bucket_start + state_->plan.interval_s) * 1000,
+                             std::memory_order_relaxed);
     cell.drained.store(cell.at.load(std::memory_order_relaxed), std::memory_order_release);
   }
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
@@ -123,7 +127,7 @@ std::vector<std::byte> Sealer::State::write(int64_t bucket_start,
     for (const ShardState* shard : sealed)
       stats.copies_unkept.add(carry.copy(shard->held().carry, late));
   }
-  merge_generations(sealed, bucket_start, plan, late.take(bucket_start), writer);
+  merge(bucket_start, sealed, writer);
   samples = 0;
   for (const ShardState* shard : sealed) {
     const Generation& generation = shard->held();
@@ -134,9 +138,16 @@ std::vector<std::byte> Sealer::State::write(int64_t bucket_start,
   return finish(writer, samples);
 }
 
+void Sealer::State::merge(int64_t bucket_start, std::span<ShardState* const> sealed,
+                          segment::Writer& writer) {
+  const LateSketches::Bucket bucket = late.take(bucket_start);
+  bins_folded += merge_generations(sealed, bucket_start, plan, bucket, writer);
+  stats.bins_folded.set(bins_folded + late.bins_folded());
+}
+
 std::vector<std::byte> Sealer::State::write_late(int64_t bucket_start) {
   segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
-  merge_generations({}, bucket_start, plan, late.take(bucket_start), writer);
+  merge(bucket_start, {}, writer);
   return finish(writer, 0);
 }
 

@@ -22,7 +22,7 @@ namespace penstock {
 // afterwards joins the next Segment. Nothing is lost or counted twice.
 //
 // Writes of KeeperStats: segments_sealed, points_sealed, samples_sealed, late_shards,
-// copies_unkept, seal_us_last, seal_us_max.
+// copies_unkept, bins_folded, seal_us_last, seal_us_max.
 class Sealer {
  public:
   // `plan`, `shards`, `stats` and `senders` (the shards') outlive the sealer. `instance` goes into

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "dataplane/api/shard_memory.h"
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 #include "dataplane/core/shard_state.h"
@@ -11,6 +12,14 @@ namespace {
 
 using dogstatsd::Class;
 using dogstatsd::Reason;
+
+// The memory budget counts with these.
+static_assert(kContextEntryBytes == sizeof(ContextTable::Context) + sizeof(uint32_t));
+static_assert(kContextSlotBytes == sizeof(Slot) + sizeof(uint32_t));
+static_assert(kContextSamplesBytes == sizeof(Samples));
+static_assert(kCopyBytes == sizeof(ShardState::Copy));
+static_assert(kSetMemberBytes == sizeof(SetMembers::Member));
+static_assert(kOverflowContextsMax == ContextTable::kOverflowContexts);
 
 constexpr size_t kValuesMax = (size_t{UINT16_MAX} + 1) / 2;  // numbers in the longest packet
 
@@ -39,9 +48,9 @@ ShardState::ShardState(const Plan& plan, uint16_t index, ShardStats& stats, cons
                    ? 0
                    : enricher.key_size_max() + plan.dogstatsd.copy_prefix.size + kVarintMax),
       memo(plan.limits.memo_bytes, random_seed()),
-      contexts(plan.limits.contexts, plan.limits.context_bytes, random_seed(),
+      contexts(plan.limits.contexts, plan.limits.context_bytes, process_seed(),
                plan.str(plan.dogstatsd.default_host)),
-      store(plan.limits.sample_bytes),
+      store(plan.limits.sample_bytes, plan.limits.sketch_bins),
       generations{Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts),
                   Generation(plan.limits, plan.limits.contexts + ContextTable::kOverflowContexts)} {
   for (size_t i = 0; i < kBatch; ++i) batch[i].text = &texts[i];
@@ -188,6 +197,9 @@ void ShardState::publish() {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
 #undef PENSTOCK_FIELD
   stats.contexts.set(contexts.live());
+  stats.contexts_full.set(contexts.turned_away_by_count());
+  stats.context_bytes_full.set(contexts.turned_away_by_bytes());
+  stats.bins_folded.set(store.bins_folded());
   burst = {};
 }
 

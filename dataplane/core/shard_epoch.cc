@@ -47,7 +47,8 @@ void ShardState::clean() {
     case Phase::kIdle:
       phase = Phase::kSlots;
       clean_cursor = 0;
-      clean_ms = now.unix_ms;
+      // Not later than the buckets are: those that are still to come may need a context for a zero.
+      clean_ms = std::min(now.unix_ms, cell.bucket_end_ms.load(std::memory_order_relaxed));
       [[fallthrough]];
     case Phase::kSlots:
       if (clean_slots()) phase = Phase::kSets;

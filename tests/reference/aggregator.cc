@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <variant>
 
@@ -19,7 +20,7 @@ std::string internal_type(const std::string& symbol) { return symbol == "ms" ? "
 std::vector<int> percents(const std::vector<double>& percentiles) {
   std::vector<int> result;
   for (double x : percentiles) {
-    if (x >= 0 && x <= 1) result.push_back(static_cast<int>(x * 100 + 0.5));
+    if (x >= 0 && x <= 1) result.push_back(static_cast<int>(std::floor(x * 100 + 0.5)));
   }
   std::sort(result.begin(), result.end());
   return result;
@@ -133,7 +134,8 @@ void Aggregator::add_timestamped(const Metric& metric, const Context& context) {
 void Aggregator::add_sample(const Metric& metric, const Context& context) {
   const std::string type = internal_type(metric.type);
   if (type == "s") sets_[context].insert(metric.set_value);  // 8.4
-  if (type == "c") last_seen_[context] = at_;                // ruling 3: whatever the value is
+  if (type == "c")
+    last_seen_[context] = std::max(last_seen_[context], at_);  // ruling 3: whatever the value is
   for (double value : metric.values) {
     if (!std::isfinite(value)) continue;                                        // 8.3
     if (type == "c") counters_[context].add(value * rate_factor(metric.rate));  // ruling 16
@@ -240,15 +242,11 @@ void Aggregator::seal() {
   gauges_.clear();
   sets_.clear();
   histograms_.clear();
-  while (!sketches_.empty() && sketches_.begin()->first < open_) {  // ruling 5: at the next seal
-    const int64_t start = sketches_.begin()->first;
-    give_sketches(start);
-    give(start);
-  }
 }
 
-void Aggregator::seal_future() {
-  while (!sketches_.empty()) {
+// Ruling 5.
+void Aggregator::seal_late(int64_t before) {
+  while (!sketches_.empty() && sketches_.begin()->first < before) {
     const int64_t start = sketches_.begin()->first;
     give_sketches(start);
     give(start);
@@ -275,13 +273,14 @@ void Aggregator::advance(double time) {
   now_ = std::max(now_, time);  // a clock that goes back
   while (bucket_of(static_cast<int64_t>(now_)) > open_) {
     seal();
+    seal_late(open_);
     open_ = next_open();
   }
 }
 
 void Aggregator::finish() {
   seal();
-  seal_future();
+  seal_late(std::numeric_limits<int64_t>::max());
 }
 
 }  // namespace penstock::reference

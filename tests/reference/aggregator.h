@@ -61,13 +61,13 @@ class Aggregator {
   void finish();
 
   // The same for who decides himself what belongs to a bucket: opens one, takes a packet into it,
-  // whatever its time is, seals it, and at the end seals copies for buckets that did not come.
+  // whatever its time is, seals it, and then the copies that came for buckets before another one.
   void open(int64_t start) { open_ = start; }
   void take(const Input& input);
   void seal();
-  void seal_future();
+  void seal_late(int64_t before);
 
-  // Takes what was sealed and has points: each bucket, and after it what came late for others.
+  // Takes what was sealed and has points, in this order.
   std::vector<SealedBucket> sealed() { return std::exchange(sealed_, {}); }
 
  private:

@@ -24,8 +24,8 @@ struct Dump : Reader::Visitor {
   }
   static std::string text(const Context& c) { return cat(c.name, "@", c.host, list(c.tags)); }
   static std::string text(const Summary& s) {
-    return cat(" n=", s.count, " ", show(s.sum), " ", show(s.min), " ", show(s.max), " ",
-               show(s.avg));
+    return cat(" n=", s.count, text(s.exact_sum()), " ", show(s.min), " ", show(s.max), " ",
+               show(s.avg), " of ", s.samples, text(s.weighted_sum()));
   }
   static std::string text(std::span<const Bin> bins) {
     std::string s;
@@ -33,8 +33,11 @@ struct Dump : Reader::Visitor {
     return s;
   }
 
-  void counter(const Context& c, double sum) override {
-    out += cat("c ", text(c), " ", show(sum), "\n");
+  static std::string text(const ExactSum& sum) {
+    return cat(" ", show(sum.high), sum.low == 0 ? "" : cat("+", show(sum.low)));
+  }
+  void counter(const Context& c, ExactSum sum) override {
+    out += cat("c ", text(c), text(sum), "\n");
   }
   void gauge(const Context& c, double value, int64_t time_ms, uint32_t shard) override {
     out += cat("g ", text(c), " ", show(value), " ", time_ms, " ", shard, "\n");
@@ -74,7 +77,7 @@ struct Tee : Reader::Visitor {
   explicit Tee(const Meta& meta) : w(meta) {}
   Writer w;
 
-  void counter(const Context& c, double v) override { w.counter(c, v); }
+  void counter(const Context& c, ExactSum v) override { w.counter(c, v); }
   void gauge(const Context& c, double v, int64_t t, uint32_t s) override { w.gauge(c, v, t, s); }
   void set(const Context& c, std::span<const uint64_t> m) override { w.set(c, m); }
   void histogram(const Context& c, const Summary& s, std::span<const WeightedValue> v,

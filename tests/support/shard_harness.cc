@@ -23,7 +23,9 @@ struct TextVisitor : segment::Reader::Visitor {
   void add(std::string_view kind, const segment::Context& c, const std::string& value) {
     rows.push_back(std::string(kind) + " " + text_of(c) + " " + value);
   }
-  void counter(const segment::Context& c, double sum) override { add("counter", c, number(sum)); }
+  void counter(const segment::Context& c, ExactSum sum) override {
+    add("counter", c, number(sum.value()));
+  }
   void gauge(const segment::Context& c, double value, int64_t, uint32_t) override {
     add("gauge", c, number(value));
   }
@@ -156,8 +158,14 @@ uint64_t Bench::sum(Counter ShardStats::*counter) const {
   return n;
 }
 
-void Bench::check_ledger(bool drained) const {
+void expect_ledger(const std::vector<std::unique_ptr<ShardStats>>& shards,
+                   const KeeperStats& keeper, bool drained) {
   using S = ShardStats;
+  const auto sum = [&shards](Counter S::*counter) {
+    uint64_t n = 0;
+    for (const auto& stats : shards) n += ((*stats).*counter).get();
+    return n;
+  };
   constexpr Counter S::*kRejected[] = {
       &S::rejected_no_pipe,           &S::rejected_no_colon,        &S::rejected_empty_name,
       &S::rejected_empty_value,       &S::rejected_bad_type,        &S::rejected_no_values,

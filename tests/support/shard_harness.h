@@ -42,6 +42,10 @@ double nudged(double average);
 // Rows of a Segment as sorted lines of text, one a row, for comparing and for reading.
 std::vector<std::string> rows_of(std::span<const std::byte> segment);
 
+// Fails the test where an identity of the ledger does not hold; `drained`: nothing is open.
+void expect_ledger(const std::vector<std::unique_ptr<ShardStats>>& shards,
+                   const KeeperStats& keeper, bool drained);
+
 // Shards, their stats and a sealer on one thread, with a clock set by hand.
 class Bench {
  public:
@@ -57,8 +61,7 @@ class Bench {
   static std::vector<std::string> to_rows(std::span<const std::byte> segment);
 
   [[nodiscard]] uint64_t sum(Counter ShardStats::*counter) const;
-  // Fails the test where an identity of the ledger does not hold; `drained`: nothing is open.
-  void check_ledger(bool drained) const;
+  void check_ledger(bool drained) const { expect_ledger(stats, keeper, drained); }
 
   Now now{kBucket * 1000 + 5000};
   std::unique_ptr<Plan> plan;

@@ -21,6 +21,7 @@
 #include "tools/penstockctl/explain_message.h"
 #include "tools/penstockctl/explain_print.h"
 #include "tools/penstockctl/line_reader.h"
+#include "tools/penstockctl/output.h"
 
 namespace penstock {
 namespace {
@@ -51,7 +52,7 @@ constexpr char kHelp[] =
     "            2 usage or configuration\n";
 
 struct Arguments {
-  std::string config;
+  std::optional<std::string> config;
   bool json = false;
   bool parse_only = false;
   std::vector<std::string_view> messages;
@@ -111,11 +112,11 @@ absl::StatusOr<std::unique_ptr<Plan>> compile_messages(Config config) {
   return std::move(compiled.plan);
 }
 
-absl::StatusOr<Setup> set_up(const std::string& path) {
+absl::StatusOr<Setup> set_up(const std::optional<std::string>& path) {
   Setup setup;
   Config config;
-  if (!path.empty()) {
-    ASSIGN_OR_RETURN(LoadedConfig loaded, load_config(path, read_environment()));
+  if (path) {
+    ASSIGN_OR_RETURN(LoadedConfig loaded, load_config(*path, read_environment()));
     for (const std::string& fault : loaded.faults) {
       std::fprintf(stderr, "penstockctl: the mapper is off: %s\n", fault.c_str());
     }
@@ -128,37 +129,6 @@ absl::StatusOr<Setup> set_up(const std::string& path) {
   ASSIGN_OR_RETURN(setup.plan, compile_messages(std::move(config)));
   return setup;
 }
-
-// Standard output, in blocks. Who has read enough may close it.
-class Output {
- public:
-  std::string& text() { return text_; }
-
-  // False: nobody reads any more, or it cannot be written (then `failed`).
-  bool flush() {
-    for (size_t at = 0; at < text_.size();) {
-      const ssize_t n = ::write(STDOUT_FILENO, text_.data() + at, text_.size() - at);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) {
-        if (errno != EPIPE) fail(errno);
-        return false;
-      }
-      at += static_cast<size_t>(n);
-    }
-    text_.clear();
-    return true;
-  }
-  [[nodiscard]] bool failed() const { return failed_; }
-
- private:
-  void fail(int error) {
-    std::fprintf(stderr, "penstockctl: cannot write: %s\n", std::strerror(error));
-    failed_ = true;
-  }
-
-  std::string text_;
-  bool failed_ = false;
-};
 
 // Explains lines as they come in.
 class Session {
@@ -219,7 +189,7 @@ class Session {
       out += '\n';
     }
     first_ = false;
-    if (out.size() >= kBlock) open_ = output_.flush();
+    open_ = output_.flush_if_full();
   }
 
   const Arguments& arguments_;

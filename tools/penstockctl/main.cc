@@ -13,6 +13,7 @@
 #include "dataplane/base/strings.h"
 #include "tools/penstockctl/explain.h"
 #include "tools/penstockctl/print.h"
+#include "tools/penstockctl/segment.h"
 
 namespace penstock {
 namespace {
@@ -35,6 +36,7 @@ constexpr char kHelp[] =
     "  stats             every counter of the data plane\n"
     "  stop              drain, deliver, end penstockd, and print the last ledger\n"
     "  explain           what the server makes of messages; works without one; explain --help\n"
+    "  segment cat FILE  the aggregates in a Segment; works without a server; segment --help\n"
     "\n"
     "  --socket PATH     control socket; default /run/penstock/control.sock\n"
     "  --json            JSON instead of tables\n"
@@ -42,17 +44,17 @@ constexpr char kHelp[] =
     "\n"
     "exit codes: 0 ok, 1 failed, 2 usage, 3 no penstockd answers\n";
 
-// The command that needs no penstockd has options of its own.
-bool wants_explain(int argc, char** argv) {
+// The command, or nothing. Those that need no penstockd have options of their own.
+std::string_view command_of(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--socket") {
       ++i;
     } else if (!argument.starts_with("-")) {
-      return argument == "explain";
+      return argument;
     }
   }
-  return false;
+  return {};
 }
 
 struct Arguments {
@@ -94,7 +96,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
     }
   }
   if (optind >= argc)
-    return usage_error("a command is missing: status, ledger, stats, stop or explain");
+    return usage_error("a command is missing: status, ledger, stats, stop, explain or segment");
   arguments.verb = argv[optind];
   if (optind + 1 < argc)
     return usage_error(cat("unexpected \"", std::string_view(argv[optind + 1]), "\""));
@@ -125,7 +127,9 @@ int print(const Arguments& arguments, const std::string& result) {
 }
 
 int run(int argc, char** argv) {
-  if (wants_explain(argc, argv)) return explain_main(argc, argv);
+  const std::string_view command = command_of(argc, argv);
+  if (command == "explain") return explain_main(argc, argv);
+  if (command == "segment") return segment_main(argc, argv);
   Arguments arguments;
   if (const std::optional<int> done = parse(argc, argv, arguments)) return *done;
   absl::StatusOr<control::Client> client = control::Client::connect(arguments.socket, kTimeoutMs);

@@ -16,6 +16,7 @@
 #include "parsers/simd/kernel.h"
 #include "tools/replay/input.h"
 #include "tools/replay/replay.h"
+#include "tools/replay/segment_folder.h"
 
 namespace penstock::replay {
 namespace {
@@ -38,6 +39,7 @@ the points of every 10-second bucket as JSON lines.
   --shards N       1 to 64 (1)
   --burst N        packets handed to a shard at once, 1 to 512 (32)
   --variant NAME   parser: scalar, sse42, avx2, avx512; without: the best for this CPU
+  --segments DIR   also write each bucket's Segment there (docs/segment.md): a new or empty folder
   --summary        print the ledger on standard error
   --help
 
@@ -48,7 +50,7 @@ done), reading or writing failed, or the ledger does not balance; 2 usage or con
 )";
 
 struct Arguments {
-  std::string input, config, variant;
+  std::string input, config, variant, segments;
   std::string output = "-";
   Options options;
   bool summary = false;
@@ -74,6 +76,7 @@ absl::Status set_option(std::string_view name, const char* value, Arguments& a) 
   if (name == "input") return a.input = value, absl::OkStatus();
   if (name == "config") return a.config = value, absl::OkStatus();
   if (name == "output") return a.output = value, absl::OkStatus();
+  if (name == "segments") return a.segments = value, absl::OkStatus();
   if (name == "summary") return a.summary = true, absl::OkStatus();
   if (name == "shards") return parse_number(name, value, kPlanShardsMax, a.options.shards);
   if (name == "burst") return parse_number(name, value, 512, a.options.burst);
@@ -82,15 +85,16 @@ absl::Status set_option(std::string_view name, const char* value, Arguments& a) 
 }
 
 absl::StatusOr<Arguments> parse(int argc, char** argv) {
-  static constexpr std::array<option, 9> kOptions = {{{"input", required_argument, nullptr, 0},
-                                                      {"config", required_argument, nullptr, 0},
-                                                      {"output", required_argument, nullptr, 0},
-                                                      {"shards", required_argument, nullptr, 0},
-                                                      {"burst", required_argument, nullptr, 0},
-                                                      {"variant", required_argument, nullptr, 0},
-                                                      {"summary", no_argument, nullptr, 0},
-                                                      {"help", no_argument, nullptr, 'h'},
-                                                      {nullptr, 0, nullptr, 0}}};
+  static constexpr std::array<option, 10> kOptions = {{{"input", required_argument, nullptr, 0},
+                                                       {"config", required_argument, nullptr, 0},
+                                                       {"output", required_argument, nullptr, 0},
+                                                       {"shards", required_argument, nullptr, 0},
+                                                       {"burst", required_argument, nullptr, 0},
+                                                       {"variant", required_argument, nullptr, 0},
+                                                       {"segments", required_argument, nullptr, 0},
+                                                       {"summary", no_argument, nullptr, 0},
+                                                       {"help", no_argument, nullptr, 'h'},
+                                                       {nullptr, 0, nullptr, 0}}};
   Arguments arguments;
   int index = 0;
   for (int c; (c = ::getopt_long(argc, argv, "h", kOptions.data(), &index)) != -1;) {
@@ -219,12 +223,19 @@ int main(int argc, char** argv) {
   absl::StatusOr<Output> output = Output::open(arguments->output);
   if (!output.ok()) return fail(output.status(), kExitFailed);
 
+  SegmentFolder folder(arguments->segments);
+  if (!arguments->segments.empty()) {
+    if (const absl::Status made = folder.prepare(); !made.ok()) return fail(made, kExitFailed);
+    arguments->options.on_segment = [&](const auto& meta, auto bytes) { folder.add(meta, bytes); };
+  }
+
   Replay replay(**plan, arguments->options, [&](std::string_view text) { output->write(text); });
   const bool good = feed(**input, replay);
   replay.finish();
   const bool balanced = report(replay, arguments->summary);
   const absl::Status written = output->close();
   if (!written.ok()) return fail(written, kExitFailed);
+  if (!folder.status().ok()) return fail(folder.status(), kExitFailed);
   return good && balanced ? kExitOk : kExitFailed;
 }
 

@@ -251,6 +251,7 @@ void Replay::State::settle(Now now) {
 void Replay::State::deliver(std::span<const std::byte> bytes) {
   const absl::StatusOr<segment::Reader> reader = segment::Reader::open(bytes);
   if (!reader.ok()) std::abort();  // our own bytes: memory is broken
+  if (options.on_segment) options.on_segment(reader->meta(), bytes);
   filtered += for_each_point(*reader, options.histograms, lines);
   ++reception.segments;
   reception.last_sequence = reader->meta().sequence;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,8 @@ struct Options {
   uint16_t burst = 32;  // packets handed to a shard at once; 1 to 512
   bool eol_udp = false, eol_uds = false, eol_pipe = false;  // spec section 4, step 3
   HistogramConfig histograms;
+  // Takes each Segment before its lines go to the output; may be empty.
+  std::function<void(const segment::Meta&, std::span<const std::byte>)> on_segment = {};
 };
 
 // A data plane in one thread: shards, sealer and a clock that the input moves. Packets go to the

@@ -31,7 +31,9 @@ class Rows {
     return out;
   }
   Summary summary() {
-    return {data_.ConsumeIntegral<uint64_t>(), number(), number(), number(), number()};
+    Summary s = {data_.ConsumeIntegral<uint64_t>(), number(), number(), number(), number()};
+    s.sum_low = number();
+    return s;
   }
 
   void row(Reader::Visitor& out) {
@@ -42,7 +44,7 @@ class Rows {
     const Context c = {name, host, tags};
     switch (data_.ConsumeIntegralInRange(0, 7)) {
       case 0:
-        return out.counter(c, number());
+        return out.counter(c, {number(), number()});
       case 1:
         return out.gauge(c, number(), data_.ConsumeIntegral<int64_t>(),
                          data_.ConsumeIntegral<uint32_t>());
@@ -55,11 +57,15 @@ class Rows {
         std::vector<WeightedValue> values(data_.ConsumeIntegralInRange<size_t>(0, 4));
         for (WeightedValue& v : values) v = {number(), data_.ConsumeIntegral<uint64_t>()};
         const auto b = values.empty() ? bins() : std::vector<Bin>();
-        return out.histogram(c, summary(), values, b);
+        Summary s = summary();
+        s.samples = data_.ConsumeIntegral<uint64_t>();
+        return out.histogram(c, s, values, b);
       }
       case 4: {
         const auto b = bins();
-        return out.distribution(c, summary(), b);
+        Summary s = summary();
+        if (data_.ConsumeBool()) s.weighted = {number(), number()};
+        return out.distribution(c, s, b);
       }
       case 5:
         return out.timestamped(data_.ConsumeBool() ? Kind::kCounter : Kind::kGauge, c,
@@ -91,7 +97,7 @@ struct ByKind : Dump {
     kinds[kind] += out;
     out.clear();
   }
-  void counter(const Context& c, double v) override {
+  void counter(const Context& c, ExactSum v) override {
     keep(0, [&] { Dump::counter(c, v); });
   }
   void gauge(const Context& c, double v, int64_t t, uint32_t s) override {

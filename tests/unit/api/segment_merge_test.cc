@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -74,12 +75,50 @@ const Case kCases[] = {
     {"gauge_by_shard",
      {[](W& w) { w.gauge(kA, 1, 20, 1); }, [](W& w) { w.gauge(kA, 2, 20, 0); }},
      [](W& w) { w.gauge(kA, 1, 20, 1); }},
-    {"gauge_later_segment",
-     {[](W& w) { w.gauge(kA, 1, 20, 1); }, [](W& w) { w.gauge(kA, 2, 20, 1); }},
-     [](W& w) { w.gauge(kA, 2, 20, 1); }},
     {"gauge_before_1970",
      {[](W& w) { w.gauge(kA, 1, -20, 1); }},
      [](W& w) { w.gauge(kA, 1, -20, 1); }},
+    {"counters_keep_what_rounding_leaves_out",
+     {[](W& w) { w.counter(kA, 1e22); }, [](W& w) { w.counter(kA, 1); },
+      [](W& w) { w.counter(kA, -1e22); }},
+     [](W& w) { w.counter(kA, 1); }},
+    {"sums_keep_what_rounding_leaves_out",
+     {[](W& w) {
+        w.distribution(kA, {1, 1e22, 1e22, 1e22, 1e22}, std::vector<Bin>{{9, 1}});
+      },
+      [](W& w) {
+        w.distribution(kA, {1, 1, 1, 1, 1}, std::vector<Bin>{{1338, 1}});
+      },
+      [](W& w) {
+        w.distribution(kA, {1, -1e22, -1e22, -1e22, -1e22}, std::vector<Bin>{{-9, 1}});
+      }},
+     [](W& w) {
+       w.distribution(kA, {3, 1, -1e22, 1e22, 1. / 3},
+                      std::vector<Bin>{{-9, 1}, {9, 1}, {1338, 1}});
+     }},
+    {"averages_are_of_whole_weights",
+     {[](W& w) {
+        w.distribution(kA, {3, 2 / 0.3, 2, 2, 2, 0, 0, ExactSum(6)}, std::vector<Bin>{{1383, 3}});
+      },
+      [](W& w) {
+        w.distribution(kA, {1, 42, 42, 42, 42}, std::vector<Bin>{{1579, 1}});
+      }},
+     [](W& w) {
+       ExactSum sum = 2 / 0.3;
+       sum.add(42);
+       w.distribution(kA, {4, sum.high, 2, 42, 12, sum.low, 0, ExactSum(48)},
+                      std::vector<Bin>{{1383, 3}, {1579, 1}});
+     }},
+    {"extremes_tell_zeros_apart",
+     {[](W& w) {
+        w.distribution(kA, {1, 0, 0, 0, 0}, std::vector<Bin>{{0, 1}});
+      },
+      [](W& w) {
+        w.distribution(kA, {1, 0, -0.0, -0.0, 0}, std::vector<Bin>{{0, 1}});
+      }},
+     [](W& w) {
+       w.distribution(kA, {2, 0, -0.0, 0, 0}, std::vector<Bin>{{0, 2}});
+     }},
     {"histogram_values_and_bins_become_bins",
      {[](W& w) {
         w.histogram(kA, {3, 4, 1, 2, 4. / 3}, std::vector<WeightedValue>{{1, 2}, {2, 1}}, {});
@@ -91,9 +130,7 @@ const Case kCases[] = {
         w.histogram(kA, {1, 42, 42, 42, 42}, std::vector<WeightedValue>{{42, 1}}, {});
       }},
      [](W& w) {
-       w.histogram(
-           kA, {5, 47, 1, 42, (4. / 3 + (1 - 4. / 3) / 4) + (42 - (4. / 3 + (1 - 4. / 3) / 4)) / 5},
-           {}, std::vector<Bin>{{1338, 3}, {1383, 1}, {1579, 1}});
+       w.histogram(kA, {5, 47, 1, 42, 9.4}, {}, std::vector<Bin>{{1338, 3}, {1383, 1}, {1579, 1}});
      }},
     {"empty_summaries",
      {[](W& w) {
@@ -128,16 +165,70 @@ const Case kCases[] = {
      }},
 };
 
+std::string sorted_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at) + 1;
+    lines.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  std::ranges::sort(lines);
+  std::string out;
+  for (const std::string& line : lines) out += line;
+  return out;
+}
+
 class SegmentMerge : public testing::TestWithParam<Case> {};
 
-TEST_P(SegmentMerge, EqualsTheUnion) {
-  std::vector<std::vector<std::byte>> segments;
-  for (const auto write : GetParam().parts) segments.push_back(segment_of(write));
-  EXPECT_EQ(merged(segments), merged({segment_of(GetParam().whole)}));
+TEST_P(SegmentMerge, EqualsTheUnionInEveryOrder) {
+  const std::string whole = sorted_lines(merged({segment_of(GetParam().whole)}));
+  std::vector<size_t> order(GetParam().parts.size());
+  std::iota(order.begin(), order.end(), 0);
+  do {
+    std::vector<std::vector<std::byte>> segments;
+    for (const size_t i : order) segments.push_back(segment_of(GetParam().parts[i]));
+    EXPECT_EQ(sorted_lines(merged(segments)), whole) << testing::PrintToString(order);
+  } while (std::ranges::next_permutation(order).found);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SegmentMerge, testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
+
+std::string merged_pair(uint64_t first, uint64_t second) {
+  Writer one({.instance = 1, .sequence = first, .bucket_start = 0, .interval_s = 10, .samples = 0});
+  Writer two(
+      {.instance = 1, .sequence = second, .bucket_start = 0, .interval_s = 10, .samples = 0});
+  one.gauge(kA, static_cast<double>(first), 20, 1);
+  two.gauge(kA, static_cast<double>(second), 20, 1);
+  return merged({one.finish(0), two.finish(0)});
+}
+
+TEST(SegmentMerge, GaugesOfOneTimeGoByTheSegmentsSequence) {
+  EXPECT_EQ(merged_pair(1, 2), merged({segment_of([](W& w) { w.gauge(kA, 2, 20, 1); })}));
+  EXPECT_EQ(merged_pair(1, 2), merged_pair(2, 1));
+}
+
+// A histogram of `samples` times the value 1, exact, merged from two.
+std::string exact_pair(uint64_t samples) {
+  std::vector<std::vector<std::byte>> parts;
+  for (const uint64_t n : {samples / 2, samples - samples / 2}) {
+    Writer w(kMeta);
+    const auto sum = static_cast<double>(n);
+    w.histogram(kA, {n, sum, 1, 1, 1, 0, n}, std::vector<WeightedValue>{{1, n}}, {});
+    parts.push_back(w.finish(n));
+  }
+  return merged(parts);
+}
+
+TEST(SegmentMerge, HistogramsStayExactAsInAShard) {
+  constexpr uint64_t kMost = kExactSamplesMax;
+  Writer exact(kMeta), binned(kMeta);
+  exact.histogram(kA, {kMost, kMost, 1, 1, 1, 0, kMost}, std::vector<WeightedValue>{{1, kMost}},
+                  {});
+  binned.histogram(kA, {kMost + 1, kMost + 1, 1, 1, 1}, {}, std::vector<Bin>{{1338, kMost + 1}});
+  EXPECT_EQ(exact_pair(kMost), merged({exact.finish(0)}));
+  EXPECT_EQ(exact_pair(kMost + 1), merged({binned.finish(0)}));
+}
 
 TEST(SegmentMerge, FoldsTheLowestBinsAboveTheLimit) {
   Writer low(kMeta), high(kMeta);
@@ -153,7 +244,7 @@ TEST(SegmentMerge, FoldsTheLowestBinsAboveTheLimit) {
   expected.push_back({1904, 1905});
   for (int16_t k = 1905; k < 6000; ++k) expected.push_back({k, k < 3000 ? 1u : 2u});
   Writer whole(kMeta);
-  whole.distribution(kA, {12000, 2, 1, 1, 1}, expected);
+  whole.distribution(kA, {12000, 2, 1, 1, 2. / 12000}, expected);
   EXPECT_EQ(merged({high.finish(0), low.finish(0)}), merged({whole.finish(0)}));
 }
 
@@ -206,7 +297,8 @@ std::vector<std::byte> aggregate(std::span<const Sample> samples) {
     }
     s.min = all.begin()->first;
     s.max = all.rbegin()->first;
-    s.avg = 1;  // an average depends on the order of merging in its last bits; apart, above
+    s.avg = s.sum / static_cast<double>(s.count);
+    s.samples = key.first == Kind::kHistogram ? s.count : 0;
     std::vector<Bin> bins;
     for (const auto& [k, n] : keys) bins.push_back({k, n});
     if (key.first == Kind::kHistogram) {
@@ -216,19 +308,6 @@ std::vector<std::byte> aggregate(std::span<const Sample> samples) {
     }
   }
   return w.finish(samples.size());
-}
-
-std::string sorted_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at) + 1;
-    lines.push_back(text.substr(at, end - at));
-    at = end;
-  }
-  std::ranges::sort(lines);
-  std::string out;
-  for (const std::string& line : lines) out += line;
-  return out;
 }
 
 TEST(SegmentMerge, OfIntervalsEqualsAggregatingTheirUnion) {
@@ -248,36 +327,6 @@ TEST(SegmentMerge, OfIntervalsEqualsAggregatingTheirUnion) {
     }
     EXPECT_EQ(sorted_lines(merged(parts)), sorted_lines(merged({aggregate(samples)})))
         << "seed " << seed;
-  }
-}
-
-TEST(Sketch, KeysAreTheSpecifications) {
-  const std::pair<double, int> cases[] = {
-      {1, 1338},         {2, 1383},          {0.5, 1293},   {10, 1487},       {42, 1579},
-      {100, 1635},       {1000, 1784},       {1e6, 2229},   {1e9, 2675},      {0.001, 892},
-      {1e-9, 1},         {1e-10, 0},         {-42, -1579},  {1e308, 32767},   {0, 0},
-      {-1e-10, 0},       {-0.0, 0},          {9.95e-10, 1}, {-1e308, -32767}, {std::nan(""), 0},
-      {HUGE_VAL, 32767}, {-HUGE_VAL, -32767}};
-  for (const auto& [value, key] : cases) {
-    EXPECT_EQ(sketch::key_of(value), key) << value;
-  }
-}
-
-TEST(Sketch, CollapsesTheLowestBins) {
-  std::vector<Bin> bins;
-  for (int key = 5000; key > 0; --key) bins.push_back({static_cast<int16_t>(key), 1});
-  bins.push_back({5000, 4});
-  bins.resize(sketch::normalize(bins));
-  ASSERT_EQ(bins.size(), sketch::kBinsMax);
-  EXPECT_EQ(bins.front().key, 905);
-  EXPECT_EQ(bins.front().count, 905u);
-  EXPECT_EQ(bins.back().key, 5000);
-  EXPECT_EQ(bins.back().count, 5u);
-}
-
-TEST(Sketch, ValueLiesInItsBin) {
-  for (int k = -32767; k <= 32767; ++k) {
-    EXPECT_EQ(sketch::key_of(sketch::value_of(k)), k);
   }
 }
 

@@ -325,7 +325,7 @@ TEST(Segment, AMillionRowsAreCompactAndQuick) {
   const auto written = std::chrono::steady_clock::now();
   struct Sum : Dump {
     double sum = 0;
-    void counter(const Context&, double v) override { sum += v; }
+    void counter(const Context&, ExactSum v) override { sum += v.value(); }
   } sum;
   const auto reader = Reader::open(bytes);
   ASSERT_TRUE(reader.ok()) << reader.status();

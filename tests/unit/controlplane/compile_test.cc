@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "absl/strings/str_format.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -94,7 +95,7 @@ TEST(Compile, RefusesWhatCannotBe) {
       {2, "ports: [{device: net_af_xdp0}]", "name the interface"},
       {2, "ports: [{device: net_null0, own: udp}]", "only net_af_xdp can leave the rest"},
       {2, "hugepages: require, ports: [{device: net_null0}]", "sysctl vm.nr_hugepages="},
-      {2, "limits: {memory_limit: 100MiB}", "the largest is"},
+      {2, "limits: {memory_limit: 100MiB}", "MiB; lower penstock."},
   };
   for (const Case& c : cases) {
     const absl::StatusOr<Compiled> result = compiled(with_ports(c.penstock), machine(c.cpus));
@@ -183,13 +184,55 @@ TEST(Compile, EqualInputGivesEqualPlansThatOpen) {
   EXPECT_NE(compiled(other, machine(2))->plan->hash, a->plan->hash);
 }
 
-TEST(Compile, BudgetAddsUpAndIsPrinted) {
-  const auto result = compiled(with_ports(""), machine(2));
-  uint64_t sum = 0;
-  for (const BudgetLine& line : result->budget) sum += line.bytes;
-  EXPECT_EQ(sum, result->budget_bytes);
-  EXPECT_THAT(describe(*result), HasSubstr("in all"));
+TEST(Compile, BudgetIsPrintedLineByLineAndAddsUp) {
+  const auto result =
+      compiled(with_ports("limits: {contexts: 1000, memo_bytes: 7MiB}"), machine(4));
+  EXPECT_EQ(result->plan->shard_count, 3);
+  const std::string text = describe(*result);
+  EXPECT_THAT(text, HasSubstr("1005 x         260  contexts and their sums (contexts)\n"));
+  EXPECT_THAT(text, HasSubstr("7.0 MiB  =        1 x     7340032  line memo (memo_bytes)\n"));
+  uint64_t shard = 0;
+  for (const BudgetLine& line : result->budget) {
+    if (line.owner != Owner::kShard) continue;
+    EXPECT_EQ(line.copies, 3u) << line.what;
+    shard += line.count * line.each;
+  }
+  const auto mib = [](uint64_t bytes) {
+    return absl::StrFormat("%9.1f MiB  ", static_cast<double>(bytes) / (1 << 20));
+  };
+  EXPECT_THAT(text, HasSubstr(mib(shard) + "a shard\n"));
+  EXPECT_THAT(text, HasSubstr(mib(3 * shard) + "3 shards\n"));
+  EXPECT_THAT(text, HasSubstr(mib(sum_of(result->budget)) + "in all\n"));
   EXPECT_THAT(print_plan(*result->plan), HasSubstr("host \"box\""));
+}
+
+// Every limit of memory has its line, by its key, and lowering it lowers the sum.
+TEST(Compile, EveryLimitIsInTheBudget) {
+  const uint64_t before = sum_of(compiled(with_ports(""), machine(2))->budget);
+  for (const char* limit : {"contexts: 1000", "context_bytes: 1MiB", "memo_bytes: 1MiB",
+                            "sample_bytes: 1MiB", "set_members: 16", "carry_bytes: 1MiB",
+                            "ring_slots: 64", "io_buffers: 16", "segment_bytes_held: 1MiB"}) {
+    const auto result = compiled(with_ports(cat("limits: {", limit, "}")), machine(2));
+    EXPECT_LT(sum_of(result->budget), before) << limit;
+    const std::string_view text = limit;
+    EXPECT_THAT(describe(*result), HasSubstr(cat("(", text.substr(0, text.find(':')), ")\n")));
+  }
+}
+
+TEST(Compile, RefusesWhatIsOverTheMemoryLimitAndSaysWhatToLower) {
+  const uint64_t sum = sum_of(compiled(with_ports(""), machine(2))->budget);
+  const auto limited = [](std::string_view limits, uint64_t memory_limit) {
+    return compiled(with_ports(cat("limits: {", limits, "memory_limit: ", memory_limit, "}")),
+                    machine(2))
+        .status();
+  };
+  EXPECT_TRUE(limited("", sum).ok());
+  EXPECT_THAT(std::string(limited("", sum - 1).message()),
+              HasSubstr("; lower penstock.exporters.prometheus.max_series, which stands for"));
+  EXPECT_THAT(std::string(limited("contexts: 10000000, ", sum).message()),
+              HasSubstr("; lower penstock.limits.contexts, which stands for the most,"));
+  EXPECT_THAT(std::string(limited("sample_bytes: 4GiB, ", sum).message()),
+              HasSubstr("; lower penstock.limits.sample_bytes, "));
 }
 
 TEST(Compile, NamespaceGetsItsDot) {

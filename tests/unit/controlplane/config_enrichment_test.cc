@@ -127,6 +127,8 @@ TEST(ConfigMapper, FaultsTurnItOff) {
        "match = \"a(\": is no regular expression in RE2 syntax (missing ): ^a($); correct it"},
       {"{name: n, prefix: p, mappings: [{name: a, match: '(?=a)', match_type: regex}]}",
        "is no regular expression in RE2 syntax (invalid perl operator: (?=); correct it"},
+      {"{name: n, prefix: p, mappings: [{name: a, match: '(?<n>a)', match_type: regex}]}",
+       "(invalid perl operator: (?<); a named group is written (?P<name>...)"},
       {"{name: n, prefix: p, mappings: [{name: a, match: '((\\pL{50}){50}){50}', match_type: "
        "regex}]}",
        "is no regular expression in RE2 syntax"},
@@ -203,7 +205,8 @@ TEST(ConfigMapper, IsInTheBudget) {
   facts.cpus = {0, 1, 2};
   const auto compiled = compile(good(kProfiles).config, facts, {});
   ASSERT_TRUE(compiled.ok()) << compiled.status();
-  EXPECT_THAT(describe(*compiled), HasSubstr("6.0 MiB  6 x patterns of dogstatsd_mapper_profiles"));
+  EXPECT_THAT(describe(*compiled),
+              HasSubstr(" 2 x     1048576  patterns of dogstatsd_mapper_profiles\n"));
 }
 
 TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {

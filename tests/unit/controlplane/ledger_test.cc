@@ -201,6 +201,21 @@ TEST(Settle, TheNextDataPlaneContinuesTheLedger) {
   EXPECT_EQ(ledger["samples"]["lost_in_crash"], 4);
 }
 
+TEST(Ledger, SaysWhichBoundsWereMet) {
+  LedgerInput in = input();
+  const Counters met = {{"contexts_full", 1},      {"context_bytes_full", 2},
+                        {"memo_evicted", 3},       {"samples_unkept", 4},
+                        {"bins_folded", 5},        {"carry_full_events", 6},
+                        {"set_members_unkept", 7}, {"copies_unkept", 8}};
+  in.live.push_back(block(StatsBlock::kShard, "shard1", met));
+  in.live.push_back(block(StatsBlock::kKeeper, "", {{"bins_folded", 10}, {"copies_unkept", 20}}));
+  const Json ledger = make_ledger(in);
+  EXPECT_EQ(ledger["bounds"].dump(),
+            R"({"contexts":1,"context_bytes":2,"memo_bytes":3,"sample_bytes":4,"sketch_bins":15,)"
+            R"("set_members":7,"carry_bytes":35})");  // carry_full of shard0 is 1
+  EXPECT_THAT(ledger_table(ledger), testing::HasSubstr("bounds\n  contexts "));
+}
+
 TEST(StateFile, ComesBackAsItWas) {
   State state;
   state.instance = 0xffffffffffffffff;
@@ -215,6 +230,27 @@ TEST(StateFile, ComesBackAsItWas) {
   EXPECT_EQ(encode_state(*back), text);
   EXPECT_EQ(back->instance, state.instance);
   EXPECT_EQ(back->exporters.at("jsonl").cursor, "12:34");
+}
+
+// As the first version wrote it; fields added since have their defaults, and the ledger goes on.
+TEST(StateFile, OfAnEarlierVersionIsRead) {
+  const absl::StatusOr<State> state = decode_state(
+      R"({"departed":{"blocks":[{"counters":[["packets",20],["lines",21]],"kind":3,"label":"shard0"}],
+          "crashes":1,"instances":2,"packets_lost":3,"points_lost":4,"points_missing":5,
+          "points_received":6,"samples_lost":7},
+          "exporters":{"jsonl":{"cursor":"12:34","delivered":6,"given_up":5,"instance":9,
+          "instance_points":7,"sequence":8}},
+          "facts":{"cpus":[0,1],"hostname":"box","hugepage_kb":2048,"hugepages_free":0,"root":true},
+          "instance":9,"reception":{"last_sequence":8,"missing_points":0,"missing_samples":0,
+          "points":7,"samples":7,"segments":8},"restarts":1,"version":1})");
+  ASSERT_TRUE(state.ok()) << state.status();
+  const ExporterProgress& exporter = state->exporters.at("jsonl");
+  EXPECT_EQ(exporter.sequence, 8u);
+  EXPECT_EQ(exporter.delivered, 6u);
+  EXPECT_EQ(exporter.cursor, "12:34");
+  EXPECT_EQ(exporter.filtered, 0u);
+  EXPECT_EQ(state->departed.points_received, 6u);
+  EXPECT_EQ(sum_of(state->departed.blocks, StatsBlock::kShard, "packets"), 20u);
 }
 
 TEST(StateFile, NonsenseIsRefused) {

@@ -230,8 +230,8 @@ struct CounterSum : segment::Reader::Visitor {
     ASSERT_TRUE(reader.ok());
     reader->visit(*this);
   }
-  void counter(const segment::Context& c, double value) override {
-    if (c.name == "a") sum += value;
+  void counter(const segment::Context& c, ExactSum value) override {
+    if (c.name == "a") sum += value.value();
   }
   void gauge(const segment::Context&, double, int64_t, uint32_t) override {}
   void set(const segment::Context&, std::span<const uint64_t>) override {}

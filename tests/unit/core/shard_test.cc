@@ -188,6 +188,19 @@ TEST(Shard, BoundsTheWeightOfASample) {
                           "values 2*4294967295"));
 }
 
+// Rates that have no inverse are no exception; in a counter they count as 1.
+TEST(Shard, BoundsTheWeightOfTheSmallestRates) {
+  Bench bench;
+  bench.send("h:2|h|@1e-320\nd:2|d|@1e-320\nc:2|c|@1e-320");
+  EXPECT_EQ(bench.stats[0]->bad_rate.get(), 3u);
+  EXPECT_THAT(bench.seal(),
+              ElementsAre("counter c[h]# 2",
+                          "distribution d[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "bins 1383:4294967295",
+                          "histogram h[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "values 2*4294967295"));
+}
+
 TEST(Shard, RemembersLinesAsSent) {
   Bench bench;
   for (int i = 0; i < 3; ++i) bench.send("a:1|c|#x,y\na:1|c|#y,x\na:1|c|T9\nb:1|c|@x");
@@ -251,6 +264,18 @@ TEST(Shard, FillsCountersWithZeros) {
   bench.check_ledger(true);
 }
 
+// Buckets that close one after the other long after their time, as after a jump of the clock or a
+// machine that was suspended.
+TEST(Shard, LosesNoZeroWhereTheClockIsFarAhead) {
+  Bench bench;
+  bench.send("a:1|c");  // at 5 s
+  bench.now.unix_ms += 600'000;
+  EXPECT_THAT(bench.seal(kBucket), ElementsAre("counter a[h]# 1"));
+  for (int64_t start = kBucket + 10; start <= kBucket + 300; start += 10)
+    EXPECT_THAT(bench.seal(start), ElementsAre("counter a[h]# 0")) << start;
+  EXPECT_TRUE(bench.seal(kBucket + 310).empty());
+}
+
 TEST(Shard, ExpiresContextsAndForgetsTheirLines) {
   Bench bench;
   bench.send("g:1|g\nold:1|g");
@@ -276,6 +301,8 @@ TEST(Shard, FoldsContextsBeyondTheLimitIntoOnePerKind) {
                                                  "gauge penstock.overflow[h]#kind:gauge 1",
                                                  "set penstock.overflow[h]#kind:set 2"));
   EXPECT_EQ(bench.stats[0]->overflow.get(), 10u);
+  EXPECT_EQ(bench.stats[0]->contexts_full.get(), 5u);  // the memo knows them the second time
+  EXPECT_EQ(bench.stats[0]->context_bytes_full.get(), 0u);
   EXPECT_EQ(bench.stats[0]->aggregated.get(), 6u);
   EXPECT_EQ(bench.stats[0]->contexts.get(), 2u);
   bench.check_ledger(true);
@@ -289,7 +316,7 @@ TEST(Shard, LetsContextsInAgainOnceThereIsRoom) {
   EXPECT_THAT(bench.seal(),
               ElementsAre("gauge a[h]# 1", "gauge penstock.overflow[h]#kind:gauge 2"));
   bench.now.unix_ms += 60'000;
-  bench.seal();
+  bench.seal(kBucket + 60);
   bench.send("b:3|g");
   EXPECT_THAT(bench.seal(), ElementsAre("gauge b[h]# 3"));
   bench.check_ledger(true);
@@ -301,6 +328,8 @@ TEST(Shard, FoldsWhereTheKeysDoNotFit) {
   Bench bench(std::move(plan));
   for (int i = 0; i < 2; ++i) bench.send(repeat(200, "metric.with.a.long.name.%:1|c"));
   EXPECT_GT(bench.stats[0]->overflow.get(), 100u);
+  EXPECT_GT(bench.stats[0]->context_bytes_full.get(), 100u);
+  EXPECT_EQ(bench.stats[0]->contexts_full.get(), 0u);
   EXPECT_GT(bench.stats[0]->contexts.get(), 0u);
   bench.seal();
   bench.check_ledger(true);
@@ -319,6 +348,35 @@ TEST(Shard, KeepsSummariesExactWhenTheSamplesDoNotFit) {
   bench.send("h:1|h");  // the blocks came back
   EXPECT_EQ(bench.stats[0]->samples_unkept.get(), unkept);
   EXPECT_EQ(bench.stats[0]->aggregated.get(), 101u);
+}
+
+// The highest bins stay as they are, and the lowest one kept has what lay below, wherever that
+// happened: in a shard, or when shards are merged.
+TEST(Shard, FoldsTheLowestBinsOfASketch) {
+  for (const uint16_t shards : {1, 2}) {
+    auto plan = test_plan();
+    plan->limits.sketch_bins = 64;
+    Bench bench(std::move(plan), shards);
+    for (int i = 0; i < 90; ++i) bench.send(repeat(100, "d:1e%|d"), i % shards);
+    EXPECT_EQ(bench.sum(&ShardStats::bins_folded), shards == 1 ? 5 * 36u : 2 * 36u);
+    const Rows rows = bench.seal();
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_THAT(rows[0], testing::ContainsRegex("cnt=9000 .* bins [0-9]+:3330( [0-9]+:90){63}$"));
+    EXPECT_EQ(bench.keeper.bins_folded.get(), 36u);
+    bench.check_ledger(true);
+  }
+}
+
+TEST(Shard, ForgetsLinesTheMemoHasNoRoomForAndLosesNothing) {
+  auto plan = test_plan();
+  plan->limits.memo_bytes = 1 << 16;
+  Bench bench(std::move(plan));
+  for (int i = 0; i < 3; ++i) bench.send(repeat(2000, "metric.%:1|c"));
+  EXPECT_GT(bench.stats[0]->memo_evicted.get(), 2000u);
+  const Rows rows = bench.seal();
+  EXPECT_EQ(rows.size(), 2000u);
+  EXPECT_THAT(rows, testing::Each(testing::EndsWith("[h]# 3")));
+  bench.check_ledger(true);
 }
 
 TEST(Shard, CountsSetMembersItCannotKeep) {

@@ -221,6 +221,26 @@ TEST(SampleStore, FoldsEarlyWhereThePoolIsUsedUp) {
   EXPECT_EQ(store.blocks_in_use(), 0u);
 }
 
+TEST(SampleTotals, TheAverageOfASketchIsRoundedOnce) {
+  struct {
+    std::vector<double> values;
+    double rate;
+    double avg;
+  } const cases[] = {
+      {{0.1}, 1 / 0.3, 0.1},  // 0.1 * 3 / 3 is not 0.1
+      {{0.7}, 1 / 0.01, 0.7},
+      {{-3.3}, 1 / 0.1, -3.3},
+      {{1e300}, 7, 1e300},
+      {{36, 458.85, 75.151}, 1, 190.00033333333334},  // 570.001 / 3 is one less in the last place
+      {{1, 2, 2, 42}, 1, 11.75},
+  };
+  for (const auto& c : cases) {
+    SampleTotals totals{};
+    for (const double v : c.values) totals.add(v, static_cast<uint32_t>(c.rate), c.rate);
+    EXPECT_EQ(totals.of_distribution().avg, c.avg);
+  }
+}
+
 TEST(LateSketches, TakesBucketsInOrderOfTime) {
   LateSketches late(1 << 20);
   EXPECT_EQ(late.first(), std::nullopt);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 namespace penstock {
 
@@ -14,6 +15,11 @@ namespace penstock {
 struct ExactSum {
   double high;  // the sum, rounded
   double low;   // at most half a unit in the last place of `high`
+
+  ExactSum() = default;
+  constexpr ExactSum(double term) : high(term), low(0) {}  // NOLINT: a number is a sum of one term
+  constexpr ExactSum(double high, double low) : high(high), low(low) {}
+  bool operator==(const ExactSum&) const = default;
 
   void add(double term) {
     const double sum = high + term;
@@ -31,6 +37,13 @@ struct ExactSum {
     add(other.low);
   }
   [[nodiscard]] double value() const { return high; }
+  // The sum over `divisor` (not 0), rounded once.
+  [[nodiscard]] double over(uint64_t divisor) const {
+    const auto n = static_cast<double>(divisor);
+    const double quotient = high / n;
+    if (!std::isfinite(quotient)) return quotient;
+    return quotient + (std::fma(-quotient, n, high) + low) / n;  // and what the quotient leaves
+  }
 };
 
 }  // namespace penstock

@@ -1,4 +1,4 @@
-#include "reference.h"
+#include "bounded_model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,12 +17,12 @@ using segment::Kind;
 constexpr const char* kTypes[] = {"c", "g", "s", "h", "d"};
 constexpr const char* kKinds[] = {"counter", "gauge", "set", "histogram", "distribution"};
 
-std::string context_text(const ReferenceShard::Context& c) {
+std::string context_text(const BoundedShard::Context& c) {
   return absl::StrCat(kKinds[static_cast<size_t>(c.kind)], " ", c.name, "[", c.host, "]#",
                       absl::StrJoin(c.tags, ","));
 }
 
-std::string samples_text(Kind kind, const ReferenceShard::Cell& cell) {
+std::string samples_text(Kind kind, const BoundedShard::Cell& cell) {
   std::map<int16_t, uint64_t> bins;
   std::map<double, uint64_t> values;
   uint64_t count = 0;
@@ -53,9 +53,9 @@ std::string samples_text(Kind kind, const ReferenceShard::Cell& cell) {
 }
 
 // The value of a merged context as text; empty: no row.
-std::string value_text(Kind kind, const std::vector<const ReferenceShard::Cell*>& cells) {
-  ReferenceShard::Cell all;
-  const ReferenceShard::Cell* newest = nullptr;
+std::string value_text(Kind kind, const std::vector<const BoundedShard::Cell*>& cells) {
+  BoundedShard::Cell all;
+  const BoundedShard::Cell* newest = nullptr;
   double sum = 0;
   for (const auto* cell : cells) {
     all.members.insert(cell->members.begin(), cell->members.end());
@@ -94,7 +94,7 @@ std::string Message::text() const {
   return s;
 }
 
-ReferenceShard::Context ReferenceShard::resolve(const Message& m) {
+BoundedShard::Context BoundedShard::resolve(const Message& m) {
   Context c{m.kind, m.name, m.host.empty() ? "h" : m.host, {m.tags.begin(), m.tags.end()}};
   if (known_.contains(c)) return c;
   if (known_.size() < limits_.contexts) {
@@ -107,7 +107,7 @@ ReferenceShard::Context ReferenceShard::resolve(const Message& m) {
   return c;
 }
 
-void ReferenceShard::add(const Message& m, int64_t now_ms) {
+void BoundedShard::add(const Message& m, int64_t now_ms) {
   Generation& generation = open();
   if (m.timestamp != 0) {
     if (m.kind != Kind::kCounter && m.kind != Kind::kGauge) return;
@@ -137,11 +137,11 @@ void ReferenceShard::add(const Message& m, int64_t now_ms) {
   }
 }
 
-void ReferenceShard::ask() {
+void BoundedShard::ask() {
   if (want_ == drained_) want_ = drained_ + 1;
 }
 
-void ReferenceShard::poll(int64_t now_ms) {
+void BoundedShard::poll(int64_t now_ms) {
   if (cleaned_ != sealed_) {
     if (drained_ == sealed_) clean_step(now_ms);
   } else if (want_ != sealed_) {
@@ -150,9 +150,9 @@ void ReferenceShard::poll(int64_t now_ms) {
 }
 
 // With the few contexts there are here a shard cleans in three polls: slots, sets, expiry.
-void ReferenceShard::clean_step(int64_t now_ms) {
+void BoundedShard::clean_step(int64_t now_ms) {
   if (clean_steps_++ == 0) {
-    clean_ms_ = now_ms;
+    clean_ms_ = std::min(now_ms, bucket_end_ms_);
     return;
   }
   if (clean_steps_ < 3) return;
@@ -166,7 +166,7 @@ void ReferenceShard::clean_step(int64_t now_ms) {
   cleaned_ = sealed_;
 }
 
-void ReferenceShard::expire() {
+void BoundedShard::expire() {
   std::erase_if(known_, [this](const auto& entry) {
     const auto& [context, known] = entry;
     const int64_t ttl =
@@ -175,7 +175,7 @@ void ReferenceShard::expire() {
   });
 }
 
-std::vector<ReferenceShard::Context> ReferenceShard::zeros(int64_t bucket_start_ms) const {
+std::vector<BoundedShard::Context> BoundedShard::zeros(int64_t bucket_start_ms) const {
   std::vector<Context> zeros;
   for (const auto* contexts : {&known_, &overflow_}) {
     for (const auto& [context, known] : *contexts) {
@@ -188,12 +188,12 @@ std::vector<ReferenceShard::Context> ReferenceShard::zeros(int64_t bucket_start_
   return zeros;
 }
 
-std::vector<std::string> reference_rows(const std::vector<ReferenceShard*>& shards,
-                                        int64_t bucket_start) {
-  static const ReferenceShard::Cell kZero;
-  std::map<ReferenceShard::Context, std::vector<const ReferenceShard::Cell*>> merged;
+std::vector<std::string> bounded_rows(const std::vector<BoundedShard*>& shards,
+                                      int64_t bucket_start) {
+  static const BoundedShard::Cell kZero;
+  std::map<BoundedShard::Context, std::vector<const BoundedShard::Cell*>> merged;
   std::vector<std::string> rows;
-  for (const ReferenceShard* shard : shards) {
+  for (const BoundedShard* shard : shards) {
     if (!shard->holds()) continue;
     const auto& generation = shard->held();
     for (const auto& [context, cell] : generation.cells) merged[context].push_back(&cell);

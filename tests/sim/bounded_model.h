@@ -24,8 +24,10 @@ struct Message {
   [[nodiscard]] std::string text() const;
 };
 
-// What a shard and the sealer do, slowly and obviously, with maps and no memo.
-class ReferenceShard {
+// What shards with bounds do, and which of them takes part when some are late: contexts that find
+// no room, set members that find none, the zeros of each shard, expiry poll by poll. What samples
+// come to is the reference aggregator's (tests/reference); here they are easy ones.
+class BoundedShard {
  public:
   struct Limits {
     size_t contexts;
@@ -53,7 +55,7 @@ class ReferenceShard {
     uint64_t samples = 0;
   };
 
-  ReferenceShard(uint32_t index, const Limits& limits) : index_(index), limits_(limits) {}
+  BoundedShard(uint32_t index, const Limits& limits) : index_(index), limits_(limits) {}
 
   void add(const Message& m, int64_t now_ms);
   void poll(int64_t now_ms);
@@ -63,7 +65,10 @@ class ReferenceShard {
   [[nodiscard]] bool holds() const { return sealed_ != drained_; }
   [[nodiscard]] const Generation& held() const { return generations_[sealed_ % 2]; }
   [[nodiscard]] std::vector<Context> zeros(int64_t bucket_start_ms) const;
-  void drain() { drained_ = sealed_; }
+  void drain(int64_t bucket_end_ms) {
+    if (holds()) bucket_end_ms_ = bucket_end_ms;
+    drained_ = sealed_;
+  }
 
  private:
   struct Known {
@@ -83,10 +88,11 @@ class ReferenceShard {
   uint32_t want_ = 0, sealed_ = 0, drained_ = 0, cleaned_ = 0;
   int clean_steps_ = 0;
   int64_t clean_ms_ = 0;
+  int64_t bucket_end_ms_ = 0;
 };
 
 // The rows of the Segment of these shards' sealed generations, as rows_of() writes them.
-std::vector<std::string> reference_rows(const std::vector<ReferenceShard*>& shards,
-                                        int64_t bucket_start);
+std::vector<std::string> bounded_rows(const std::vector<BoundedShard*>& shards,
+                                      int64_t bucket_start);
 
 }  // namespace penstock

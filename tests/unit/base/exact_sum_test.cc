@@ -1,4 +1,4 @@
-#include "dataplane/core/exact_sum.h"
+#include "dataplane/base/exact_sum.h"
 
 #include <gtest/gtest.h>
 
