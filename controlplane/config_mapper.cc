@@ -69,13 +69,14 @@ class Reader {
     return list;
   }
 
-  // The map's values by key; other keys than `known` are a warning.
+  // The value of `key`; nothing where it is absent or null.
   std::optional<Value> field(const YAML::Node& map, const std::string& path, const char* key) {
     const YAML::Node node = map[key];
     if (!node.IsDefined() || node.IsNull()) return std::nullopt;
     return at(node, cat(path, ".", key));
   }
 
+  // Whether it is a map, which is a fault if not; other keys than `known` are a warning.
   bool is_map(const YAML::Node& node, const std::string& path,
               const std::vector<std::string_view>& known) {
     if (!node.IsMap()) {

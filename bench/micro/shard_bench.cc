@@ -7,48 +7,15 @@
 #include <utility>
 #include <vector>
 
-#include "bench/micro/corpus.h"
+#include "bench/micro/traffic.h"
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/core/enrich.h"
-#include "dataplane/core/sealer.h"
 #include "dataplane/core/shard.h"
 #include "tests/support/mapper_plan.h"
 
 namespace penstock {
 namespace {
-
-struct Traffic {
-  explicit Traffic(const Corpus::Shape& shape) : Traffic(Corpus(shape).packets) {}
-  // Each with simd::kPadding bytes more than the packet.
-  explicit Traffic(std::vector<std::string> padded) : texts(std::move(padded)) {
-    for (const std::string& text : texts) {
-      Packet p{};
-      p.data = reinterpret_cast<const uint8_t*>(text.data());
-      p.len = static_cast<uint16_t>(text.size() - simd::kPadding);
-      packets.push_back(p);
-    }
-  }
-  const std::vector<std::string> texts;
-  std::vector<Packet> packets;
-};
-
-std::unique_ptr<Plan> bench_plan() {
-  auto plan = make_plan();
-  plan->interval_s = 10;
-  plan->limits = {.contexts = 1'100'000,
-                  .context_bytes = 512ull << 20,
-                  .memo_bytes = 512ull << 20,
-                  .sample_bytes = 32ull << 20,
-                  .set_members = 65536,
-                  .carry_bytes = 4ull << 20,
-                  .ring_slots = 4096,
-                  .segments_held = 60,
-                  .segment_bytes_held = 1ull << 28};
-  plan->dogstatsd.timestamps = 1;
-  plan->dogstatsd.counter_expiry_s = 300;
-  return plan;
-}
 
 void run(benchmark::State& state, const Traffic& traffic,
          const std::unique_ptr<Plan>& plan = bench_plan()) {
@@ -129,57 +96,12 @@ void airflow_unknown(benchmark::State& state) {
   }
 }
 
-// The keeper's work for one interval in which every context was active.
-void seal(benchmark::State& state) {
-  const auto distinct = static_cast<size_t>(state.range(0));
-  const Traffic traffic({.tagged = true, .mixed = true, .distinct = distinct});
-  const auto plan = bench_plan();
-  std::vector<std::unique_ptr<ShardStats>> stats;
-  std::vector<std::unique_ptr<Shard>> shards;
-  std::vector<Shard*> pointers;
-  for (int64_t i = 0; i < state.range(1); ++i) {
-    stats.push_back(std::make_unique<ShardStats>());
-    shards.push_back(std::make_unique<Shard>(*plan, static_cast<uint16_t>(i), *stats.back()));
-    pointers.push_back(shards.back().get());
-  }
-  KeeperStats keeper;
-  Sealer sealer(*plan, pointers, keeper, 1);
-  const Now now{1'700'000'000'000};
-  const auto settle = [&] {
-    for (Shard* shard : pointers) {
-      while (shard->poll_epoch(now)) {
-      }
-    }
-  };
-  uint64_t bytes = 0;
-  for (auto _ : state) {
-    state.PauseTiming();
-    for (Shard* shard : pointers) {
-      for (const Packet& p : traffic.packets) shard->process({&p, 1}, now);
-    }
-    sealer.begin();
-    settle();
-    state.ResumeTiming();
-    bytes = sealer.seal(1'700'000'000).size();
-    state.PauseTiming();
-    settle();
-    state.ResumeTiming();
-  }
-  state.counters["rows"] = static_cast<double>(sealer.rows());
-  state.counters["MB"] = static_cast<double>(bytes) / 1e6;
-}
-
 BENCHMARK(small);
 BENCHMARK(untagged)->Arg(1000)->Arg(10'000);
 BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(tagged_mixed)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(airflow)->Arg(0)->Arg(20);
 BENCHMARK(airflow_unknown)->Arg(0)->Arg(20);
-BENCHMARK(seal)
-    ->Args({10'000, 1})
-    ->Args({250'000, 1})
-    ->Args({250'000, 2})
-    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace penstock

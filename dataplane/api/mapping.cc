@@ -50,8 +50,14 @@ absl::StatusOr<std::unique_ptr<RE2>> compile(std::string_view match, dogstatsd::
   options.set_max_mem(kPatternBytes);
   auto pattern = std::make_unique<RE2>(dogstatsd::mapper_regex(match, type), options);
   if (!pattern->ok()) {
+    // Agents built with newer Go take `(?<name>...)`, so it may well stand in a working
+    // datadog.yaml.
+    const std::string_view remedy =
+        pattern->error_arg() == "(?<"
+            ? "a named group is written (?P<name>...), and nothing looks behind"
+            : "correct it";
     return absl::InvalidArgumentError(cat("is no regular expression in RE2 syntax (",
-                                          std::string_view(pattern->error()), "); correct it"));
+                                          std::string_view(pattern->error()), "); ", remedy));
   }
   return pattern;
 }

@@ -31,7 +31,8 @@ inline char* put_string(char* out, std::string_view s) {
   return out + s.size();
 }
 
-// Writes the key and returns its size. `out` holds at least key_bytes_max of the same arguments.
+// Writes the key and returns its size. `out` holds the texts and kVarintMax for each of them and
+// for the number of tags.
 inline size_t encode_key(std::string_view name, std::string_view host,
                          std::span<const std::string_view> tags, char* out) {
   char* p = put_string(out, name);

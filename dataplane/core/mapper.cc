@@ -172,7 +172,7 @@ void Mapper::append(std::string_view text) {
 // What a group matched, in the name as it was sent; empty if it took no part in the match.
 std::string_view Mapper::group(int index, std::string_view name) const {
   const re2::StringPiece& found = groups_[static_cast<size_t>(index)];
-  if (found.empty()) return {};
+  if (found.empty()) return name.substr(0, 0);
   if (valid_) return {found.data(), found.size()};
   const auto begin = static_cast<size_t>(found.data() - text_.data());
   const uint32_t from = origin_[begin];

@@ -66,8 +66,8 @@ class Mapper {
   Mapped out_;
   std::vector<re2::StringPiece> groups_;
   std::vector<std::string_view> tags_;
-  std::vector<char> bytes_;
-  size_t used_ = 0;  // of bytes_
+  std::vector<char> bytes_ = std::vector<char>(1);  // memcpy takes no null, not even for nothing
+  size_t used_ = 0;                                 // of bytes_
 
   // The name as RE2 sees it: where it is not UTF-8, with each wrong byte replaced by U+FFFD, as
   // Go's regexp does, and for each byte where it comes from.

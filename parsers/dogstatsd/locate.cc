@@ -31,10 +31,10 @@ size_t number_prefix(std::string_view text) {
   return good;
 }
 
-// Whether `text` is a decimal integer, maybe with one of `signs` before it; if not, `at` is the
-// first byte that does not belong, or the end if it has no digit.
-bool is_integer(std::string_view text, std::string_view signs, size_t& at) {
-  const size_t sign = !text.empty() && signs.find(text[0]) != std::string_view::npos ? 1 : 0;
+// Whether `text` is a decimal integer, maybe with a `+` before it; if not, `at` is the first byte
+// that does not belong, or the end if it has no digit.
+bool is_integer(std::string_view text, size_t& at) {
+  const size_t sign = text.starts_with('+') ? 1 : 0;
   at = sign;
   while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
   return at == text.size() && at > sign;
@@ -66,7 +66,7 @@ size_t find_bad_field(std::string_view line, size_t type_pipe, Reason reason) {
       int64_t timestamp = 0;
       if (!parse_int(field.substr(1), timestamp) || timestamp < 1) {
         size_t at = 0;
-        return is_integer(field.substr(1), "+-", at) ? content : content + at;
+        return is_integer(field.substr(1), at) ? content : content + at;
       }
     }
   }
@@ -97,7 +97,7 @@ size_t locate_metric(std::string_view line, Reason reason) {
 // Where a length goes wrong; at its start if it is only too large.
 bool is_length(std::string_view text, size_t& at) {
   int64_t length = 0;
-  if (!is_integer(text, "+", at)) return false;
+  if (!is_integer(text, at)) return false;
   at = 0;
   return parse_int(text, length);
 }

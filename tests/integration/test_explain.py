@@ -215,6 +215,7 @@ def test_help():
 @pytest.mark.parametrize("args, says", [
     (["--nonsense"], b"nonsense"), (["--socket", "x"], b"socket"), (["--config"], b"config"), (["--config", "/nonexistent.yaml", "a:1|c"],
                                                               b"/nonexistent.yaml"),
+    (["--config", "", "a:1|c"], b"No such file"),  # an unset variable of a script
 ])
 def test_usage(args, says):
     done = explain(*args)
@@ -279,12 +280,13 @@ def test_a_closed_pipe_ends_it_quietly(folder):
         assert process.wait(30) == OK and stderr == b""
 
 
-def test_full_disk_is_an_error():
+@pytest.mark.parametrize("args, stdin", [(["a:1|c"], b""), ([], b"a:1|c\n")])
+def test_full_disk_is_an_error(args, stdin):
     if not pathlib.Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([lab.PENSTOCKCTL, "explain", "a:1|c"], stdout=full, stderr=subprocess.PIPE, timeout=30)
-    assert done.returncode == REFUSED and b"No space" in done.stderr
+        done = subprocess.run([lab.PENSTOCKCTL, "explain", *args], input=stdin, stdout=full, stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == REFUSED and done.stderr.count(b"No space") == 1
 
 
 def test_garbage_of_every_kind():

@@ -20,7 +20,7 @@ std::string internal_type(const std::string& symbol) { return symbol == "ms" ? "
 std::vector<int> percents(const std::vector<double>& percentiles) {
   std::vector<int> result;
   for (double x : percentiles) {
-    if (x >= 0 && x <= 1) result.push_back(static_cast<int>(x * 100 + 0.5));
+    if (x >= 0 && x <= 1) result.push_back(static_cast<int>(std::floor(x * 100 + 0.5)));
   }
   std::sort(result.begin(), result.end());
   return result;

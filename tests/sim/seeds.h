@@ -7,13 +7,16 @@
 #include <cstdlib>
 #include <string>
 
+#include "parsers/simd/kernel.h"
+
 namespace penstock {
 
 // Calls `run` for the seeds 1 to `count`, or as the environment says: PENSTOCK_SIM_SEED is the
 // first (then the only one), PENSTOCK_SIM_COUNT how many. Stops at the first that fails and prints
-// the command that runs it again.
+// the command that runs it again. Skips where PENSTOCK_SIMD cannot be followed.
 template <class Run>
 void for_each_seed(uint64_t count, Run run) {
+  if (const std::string error = simd::environment_error(); !error.empty()) GTEST_SKIP() << error;
   const auto number = [](const char* name, uint64_t otherwise) {
     const char* text = std::getenv(name);
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);

@@ -90,8 +90,8 @@ std::string Traffic::values() {
 }
 
 std::string Traffic::fields(int64_t now_s) {
-  constexpr std::string_view kRates[] = {"1",   "0.5", "0.5", "0.25", "0.1", "0.3",
-                                         "0.7", ".01", "0",   "2",    "-1",  "nan"};
+  constexpr std::string_view kRates[] = {"1",   "0.5", "0.5", "0.25", "0.1", "0.3",   "0.7",
+                                         ".01", "0",   "2",   "-1",   "nan", "1e-320"};
   constexpr std::string_view kOther[] = {"c:ci-box",  "c:plain",  "c:in-7",   "card:high",
                                          "card:none", "card:LOW", "e:cn-web", "x:unknown",
                                          "",          "#"};

@@ -52,7 +52,7 @@ constexpr char kHelp[] =
     "            2 usage or configuration\n";
 
 struct Arguments {
-  std::string config;
+  std::optional<std::string> config;
   bool json = false;
   bool parse_only = false;
   std::vector<std::string_view> messages;
@@ -112,11 +112,11 @@ absl::StatusOr<std::unique_ptr<Plan>> compile_messages(Config config) {
   return std::move(compiled.plan);
 }
 
-absl::StatusOr<Setup> set_up(const std::string& path) {
+absl::StatusOr<Setup> set_up(const std::optional<std::string>& path) {
   Setup setup;
   Config config;
-  if (!path.empty()) {
-    ASSIGN_OR_RETURN(LoadedConfig loaded, load_config(path, read_environment()));
+  if (path) {
+    ASSIGN_OR_RETURN(LoadedConfig loaded, load_config(*path, read_environment()));
     for (const std::string& fault : loaded.faults) {
       std::fprintf(stderr, "penstockctl: the mapper is off: %s\n", fault.c_str());
     }

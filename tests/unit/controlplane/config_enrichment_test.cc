@@ -127,6 +127,8 @@ TEST(ConfigMapper, FaultsTurnItOff) {
        "match = \"a(\": is no regular expression in RE2 syntax (missing ): ^a($); correct it"},
       {"{name: n, prefix: p, mappings: [{name: a, match: '(?=a)', match_type: regex}]}",
        "is no regular expression in RE2 syntax (invalid perl operator: (?=); correct it"},
+      {"{name: n, prefix: p, mappings: [{name: a, match: '(?<n>a)', match_type: regex}]}",
+       "(invalid perl operator: (?<); a named group is written (?P<name>...)"},
       {"{name: n, prefix: p, mappings: [{name: a, match: '((\\pL{50}){50}){50}', match_type: "
        "regex}]}",
        "is no regular expression in RE2 syntax"},

@@ -46,6 +46,19 @@ std::string groups_of(const MatchCase& c, MatchType type) {
   return map_one({c.match, "${1},${2},${3}", {}, type}, c.name);
 }
 
+// Whoever copies it may not be given null, not even for nothing.
+TEST(Mapper, AnEmptyNameIsNotNull) {
+  for (const char* name : {"$1", "$nope", "${2}"}) {
+    auto plan = make_plan();
+    add_profile(*plan, "*", {{"a()", name, {}, MatchType::kRegex}});
+    Mapper mapper(*plan);
+    const Mapper::Mapped* mapped = mapper.map("a");
+    ASSERT_NE(mapped, nullptr);
+    EXPECT_EQ(mapped->name, "");
+    EXPECT_NE(mapped->name.data(), nullptr) << name;
+  }
+}
+
 TEST(Mapper, Wildcards) {
   const MatchCase cases[] = {
       {"a.b", "a.b", ",,"},

@@ -188,6 +188,19 @@ TEST(Shard, BoundsTheWeightOfASample) {
                           "values 2*4294967295"));
 }
 
+// Rates that have no inverse are no exception; in a counter they count as 1.
+TEST(Shard, BoundsTheWeightOfTheSmallestRates) {
+  Bench bench;
+  bench.send("h:2|h|@1e-320\nd:2|d|@1e-320\nc:2|c|@1e-320");
+  EXPECT_EQ(bench.stats[0]->bad_rate.get(), 3u);
+  EXPECT_THAT(bench.seal(),
+              ElementsAre("counter c[h]# 2",
+                          "distribution d[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "bins 1383:4294967295",
+                          "histogram h[h]# cnt=4294967295 sum=8589934590 min=2 max=2 avg=2 "
+                          "values 2*4294967295"));
+}
+
 TEST(Shard, RemembersLinesAsSent) {
   Bench bench;
   for (int i = 0; i < 3; ++i) bench.send("a:1|c|#x,y\na:1|c|#y,x\na:1|c|T9\nb:1|c|@x");

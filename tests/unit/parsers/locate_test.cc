@@ -86,7 +86,7 @@ const Case kCases[] = {
     {"a:1|c|@1|Thu|@x", "          ^", Reason::kBadTimestamp},
 
     {"a:1|c|T", "       ^", Reason::kBadTimestamp},
-    {"a:1|c|T-", "        ^", Reason::kBadTimestamp},
+    {"a:1|c|T-", "       ^", Reason::kBadTimestamp},
     {"a:1|c|T0", "       ^", Reason::kBadTimestamp},
     {"a:1|c|T-5", "       ^", Reason::kBadTimestamp},
     {"a:1|c|T1.5", "        ^", Reason::kBadTimestamp},
