@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <memory>
 #include <random>
@@ -24,14 +25,23 @@ double thread_us() {
   return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3;
 }
 
-// How long single calls took, microseconds.
+double wall_us() {
+  const std::chrono::duration<double, std::micro> t =
+      std::chrono::steady_clock::now().time_since_epoch();
+  return t.count();
+}
+
+// How long single calls took, microseconds: the lesser of both clocks, as the one counts what else
+// runs on the machine, and the other the system call that reads it.
 class Times {
  public:
   template <class Fn>
   auto of(const Fn& fn) {
-    const double start = thread_us();
+    const double thread = thread_us();
+    const double wall = wall_us();
     const auto result = fn();
-    us_.push_back(thread_us() - start);
+    const double spent = wall_us() - wall;
+    us_.push_back(std::min(spent, thread_us() - thread));
     return result;
   }
   double quantile(double q) {
