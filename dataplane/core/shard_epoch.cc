@@ -8,6 +8,7 @@ namespace {
 
 // Work of one poll, a few microseconds each.
 constexpr uint32_t kSlotsPerPoll = 128;
+constexpr uint32_t kAhead = 8;  // slots are fetched before they are looked at
 constexpr uint32_t kMembersPerPoll = 512;
 constexpr uint32_t kIdsPerPoll = 512;
 
@@ -71,6 +72,9 @@ bool ShardState::clean_slots() {
   Generation& generation = sealed();
   const uint32_t end = std::min(clean_cursor + kSlotsPerPoll, generation.touched_count);
   for (; clean_cursor < end; ++clean_cursor) {
+    const uint32_t ahead = generation.touched[std::min(clean_cursor + kAhead, end - 1)];
+    __builtin_prefetch(&generation.slots[ahead], 1);
+    __builtin_prefetch(&contexts.at(ahead), 1);
     const uint32_t id = generation.touched[clean_cursor];
     Slot& slot = generation.slots[id];
     contexts.set_last_seen(id, generation.seen_ms(id));

@@ -27,7 +27,8 @@ void use(const segment::Reader& reader) {
   const auto merged = writer.finish(0);
   if (!segment::Reader::open(merged).ok()) __builtin_trap();
 
-  const HistogramConfig histograms{{Aggregate::kMedian, Aggregate::kAvg}, {{95, ".95percentile"}}};
+  const HistogramConfig histograms{
+      {Aggregate::kMedian, Aggregate::kAvg}, {{95, ".95percentile"}}, {}};
   std::string lines;
   JsonLinesEncoder encoder(lines);
   for_each_point(reader, histograms, encoder);
