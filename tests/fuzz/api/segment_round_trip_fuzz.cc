@@ -97,7 +97,7 @@ struct ByKind : Dump {
     kinds[kind] += out;
     out.clear();
   }
-  void counter(const Context& c, ExactSum v) override {
+  void counter(const Context& c, penstock::ExactSum v) override {
     keep(0, [&] { Dump::counter(c, v); });
   }
   void gauge(const Context& c, double v, int64_t t, uint32_t s) override {
