@@ -35,9 +35,9 @@ struct SampleRate {
   bool bad = false;  // the rate as sent could not be used as it is
 };
 
-// A rate outside (0, 1] or NaN counts as 1 (architecture, section 12), where the type uses it at all
-// (spec 5.6). No sample of a histogram or distribution counts for more than a stored weight can say;
-// in a counter, a rate too small to invert counts as 1.
+// A rate outside (0, 1] or NaN counts as 1 (architecture, section 12), where the type uses it at
+// all (spec 5.6). No sample of a histogram or distribution counts for more than a stored weight can
+// say; in a counter, a rate too small to invert counts as 1.
 inline SampleRate sample_rate(segment::Kind kind, double rate) {
   constexpr double kWeightMax = std::numeric_limits<uint32_t>::max();
   if (kind == segment::Kind::kGauge || kind == segment::Kind::kSet) return {};
