@@ -218,10 +218,17 @@ std::vector<ListenerSpec> configured_listeners(const Config& config) {
     specs.push_back(
         {"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds});
   }
+  if (!config.stream_socket_path.empty()) {
+    specs.push_back({"uds-unix", config.stream_socket_path, ListenerKind::kUdsStream,
+                     config.eol_uds, config.stream_connections});
+  }
   if (config.udp_port_random || config.udp_port != 0) {
     const std::string host = config.non_local_traffic ? "::" : config.bind_host;
     const uint16_t port = config.udp_port_random ? 0 : config.udp_port;
     specs.push_back({"udp", ListenAddress{host, port}.text(), ListenerKind::kUdp, config.eol_udp});
+  }
+  if (!config.pipe_path.empty()) {
+    specs.push_back({"named_pipe", config.pipe_path, ListenerKind::kPipe, config.eol_pipe});
   }
   return specs;
 }
@@ -247,9 +254,9 @@ absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts
     eal_bytes = eal.memory_bytes;
   }
   for (const ListenerSpec& spec : listeners) {
-    plan.listeners[plan.listener_count++] = {plan.add_text(spec.name), plan.add_text(spec.address),
-                                             spec.kind,
-                                             static_cast<uint8_t>(spec.eol_required ? 1 : 0)};
+    plan.listeners[plan.listener_count++] = {
+        plan.add_text(spec.name), plan.add_text(spec.address), spec.kind,
+        static_cast<uint8_t>(spec.eol_required ? 1 : 0), spec.connections};
   }
   fill_dogstatsd(plan, config, facts);
   plan.interval_s = kIntervalS;

@@ -31,6 +31,7 @@ struct ListenerSpec {
   std::string address;  // "127.0.0.1:8125", or the path
   ListenerKind kind = ListenerKind::kUdp;
   bool eol_required = false;
+  uint16_t connections = 0;  // kUdsStream: at most so many at a time
   bool operator==(const ListenerSpec&) const = default;
 };
 

@@ -98,6 +98,16 @@ void read_power_of_two(const Value& v, uint32_t& out, uint64_t min, uint64_t max
   out = n;
 }
 
+void read_listeners(Problems& problems, const Value& value, Config& c) {
+  Section s(problems, value.node(), "penstock.listeners.");
+  if (auto v = s.get("uds_stream")) {
+    Section stream(problems, v->node(), "penstock.listeners.uds_stream.");
+    if (auto n = stream.get("connections")) n->read_int(c.stream_connections, 1, 16384);
+    stream.finish();
+  }
+  s.finish();
+}
+
 void read_limits(Problems& problems, const Value& value, LimitsConfig& l) {
   constexpr uint64_t kKiB = 1024;
   Section s(problems, value.node(), "penstock.limits.");
@@ -172,6 +182,7 @@ void read_penstock(Problems& problems, const YAML::Node& node, Config& c) {
   if (auto v = s.get("wiring")) v->read_enum(c.wiring, {"auto", "inline", "pipeline"});
   if (auto v = s.get("idle")) v->read_enum(c.idle, {"adaptive", "busy"});
   if (auto v = s.get("hugepages")) v->read_enum(c.hugepages, {"auto", "never", "require"});
+  if (auto v = s.get("listeners")) read_listeners(problems, *v, c);
   if (auto v = s.get("limits")) read_limits(problems, *v, c.limits);
   if (s.has("exporters")) read_exporters(problems, node["exporters"], c);
   (void)s.get("exporters");

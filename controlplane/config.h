@@ -88,6 +88,8 @@ struct Config {
   bool udp_port_random = false;  // `__random__`: the kernel chooses
   bool non_local_traffic = false;
   std::string socket_path = "/var/run/datadog/dsd.socket";  // empty: off
+  std::string stream_socket_path;                           // empty: off
+  std::string pipe_path;                                    // empty: off
   uint32_t so_rcvbuf = 0;                                   // bytes; 0: the kernel's default
   uint32_t buffer_size = 8192;                              // bytes a packet
   std::vector<std::string> tags;
@@ -123,6 +125,7 @@ struct Config {
   WiringChoice wiring = WiringChoice::kAuto;
   IdleMode idle = IdleMode::kAdaptive;
   HugepageChoice hugepages = HugepageChoice::kAuto;
+  uint16_t stream_connections = 1024;  // penstock.listeners.uds_stream.connections
   LimitsConfig limits;
   std::optional<JsonLinesConfig> jsonl;
   std::optional<PrometheusConfig> prometheus = PrometheusConfig{};

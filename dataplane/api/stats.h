@@ -43,21 +43,28 @@ static_assert(sizeof(Counter) == 8);
 // where `offered` = received + missed + no_buffer. Sources are rx queues (writer: their lcore;
 // `missed` and `no_buffer`: the keeper, in a SourceLossStats) and listeners (writer: the io
 // thread).
-#define PENSTOCK_SOURCE_COUNTERS(X)                                                  \
-  X(received)       /* packets taken from the NIC or the socket */                   \
-  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */        \
-  X(not_ours)       /* another protocol, address or port; answered ones included */  \
-  X(malformed_ethernet)                                                              \
-  X(malformed_ipv4)                                                                  \
-  X(malformed_ipv6)                                                                  \
-  X(malformed_udp)                                                                   \
-  X(malformed_checksum)                                                              \
-  X(malformed_fragment) /* IP fragments, not reassembled */                          \
-  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */       \
-  X(ring_full)          /* shard ring full, newest dropped */                        \
-  X(dispatched)         /* handed to a shard */                                      \
-  X(replies)            /* ARP, NDP, ICMP echo answers sent; outside the identity */ \
-  X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
+#define PENSTOCK_SOURCE_COUNTERS(X)                                                               \
+  X(received)       /* packets taken from the NIC or the socket */                                \
+  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */                     \
+  X(not_ours)       /* another protocol, address or port; answered ones included */               \
+  X(malformed_ethernet)                                                                           \
+  X(malformed_ipv4)                                                                               \
+  X(malformed_ipv6)                                                                               \
+  X(malformed_udp)                                                                                \
+  X(malformed_checksum)                                                                           \
+  X(malformed_fragment)    /* IP fragments, not reassembled */                                    \
+  X(malformed_frame_empty) /* stream: a frame of length 0; ends its connection */                 \
+  X(malformed_frame_long)  /* stream: one longer than dogstatsd_buffer_size; likewise */          \
+  X(malformed_cut_off)     /* stream: ends in a frame; pipe: a drain in a line */                 \
+  X(truncated)             /* longer than dogstatsd_buffer_size; refused whole */                 \
+  X(ring_full)             /* shard ring full, newest dropped */                                  \
+  X(dispatched)            /* handed to a shard */                                                \
+  X(replies)               /* ARP, NDP, ICMP echo answers sent; outside the identity */           \
+  X(replies_limited) /* answers not sent: rate limit or full tx queue; outside the identity */    \
+  X(connections)     /* stream: accepted; outside the identity, like those that follow */         \
+  X(connections_closed)                                                                           \
+  X(connections_full) /* times the limit of connections was reached: others wait in the kernel */ \
+  X(accept_failed)    /* for want of descriptors or memory; tried again each second */
 
 // What a source lost before we could take it; writer: the keeper (ports) or the io thread
 // (listeners).

@@ -1,6 +1,7 @@
 #include "parsers/framing/line_splitter.h"
 
 #include <cstring>
+#include <utility>
 
 namespace penstock::framing {
 namespace {
@@ -23,6 +24,7 @@ Step LineSplitter::next(std::span<const uint8_t>& input, uint8_t* storage) {
     const size_t n = to_first_end(input);
     skipping_ = n == 0;
     input = input.subspan(skipping_ ? input.size() : n);
+    if (!skipping_ && std::exchange(cut_off_, false)) return {Found::kCutOff, {}};
   }
   if (input.empty()) return {Found::kMore, {}};
   return filled_ != 0 ? finish_line(input, storage) : whole_lines(input, storage);

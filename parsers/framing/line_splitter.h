@@ -17,9 +17,9 @@ class LineSplitter {
   // As FrameSplitter::next, but that kTooLong is not the end. No `input` is longer than `max`.
   Step next(std::span<const uint8_t>& input, uint8_t* storage);
 
-  // The stream's beginning is lost: what comes up to the next line feed is no line of its own. It
-  // is thrown away, without a word.
-  void skip_line() { skipping_ = true; }
+  // The beginning of the next line is lost: what comes up to the next line feed is no line of its
+  // own, and is thrown away: kCutOff.
+  void skip_line() { skipping_ = cut_off_ = true; }
 
   // Whether a line has begun and not ended; one that is being thrown away has been told of.
   [[nodiscard]] bool inside() const { return filled_ != 0; }
@@ -30,8 +30,9 @@ class LineSplitter {
   Step too_long();
 
   uint32_t max_;
-  uint32_t filled_ = 0;  // bytes of the unfinished line in the storage
-  bool skipping_ = false;
+  uint32_t filled_ = 0;    // bytes of the unfinished line in the storage
+  bool skipping_ = false;  // throwing away up to the next line feed
+  bool cut_off_ = false;   // and not told of yet
 };
 
 }  // namespace penstock::framing

@@ -16,6 +16,7 @@ enum class Found : uint8_t {
   kNeedsStorage,  // the rest of the input must be kept: call again with storage
   kEmpty,         // a frame of no bytes
   kTooLong,       // a packet of more bytes than the limit
+  kCutOff,        // the end of a packet whose beginning is not known
 };
 
 struct Step {

@@ -92,6 +92,9 @@ class Feeder {
         case Found::kTooLong:
           ++out_.too_long;
           if (std::is_same_v<Splitter, FrameSplitter>) return false;
+          break;
+        case Found::kCutOff:
+          __builtin_trap();  // nobody said so
       }
     }
   }

@@ -131,6 +131,7 @@ TEST(LineSplitter, SkipsTheRestOfALine) {
     splitter.skip_line();
     const std::string_view stream = "st:1|c\nb\n";
     std::string got;
+    size_t cut_off = 0;
     std::array<uint8_t, kMax> storage;
     for (size_t from = 0, i = 0; i < stream.size(); ++i) {
       if ((cuts >> i & 1) == 0 && i + 1 < stream.size() && i + 1 - from < kMax) continue;
@@ -138,10 +139,12 @@ TEST(LineSplitter, SkipsTheRestOfALine) {
       std::span input(reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
       for (Step s; (s = splitter.next(input, storage.data())).found != Found::kMore;) {
         got.append(s.payload.begin(), s.payload.end());
+        cut_off += s.found == Found::kCutOff ? 1 : 0;
       }
       from = i + 1;
     }
     ASSERT_EQ(got, "b\n") << "cuts " << cuts;
+    ASSERT_EQ(cut_off, 1u);
     ASSERT_FALSE(splitter.inside());
   }
 }
