@@ -121,8 +121,8 @@ void Supervisor::note_drops(const std::vector<StatsBlockValues>& last) {
   }
 }
 
-// What a pipe brings next may be the rest of a line that the data plane had begun: surely if it
-// says so, perhaps if it could not.
+// What a pipe brings next may be the rest of a line that the data plane had begun: perhaps after a
+// crash, surely if it cut off a line at its end or never saw the end of the one it began with.
 void Supervisor::note_lines(const std::vector<StatsBlockValues>& last, bool crashed) {
   if (process_.plan == nullptr) return;
   const Plan& plan = *process_.plan;
@@ -131,7 +131,7 @@ void Supervisor::note_lines(const std::vector<StatsBlockValues>& last, bool cras
     if (plan.listeners[i].kind != ListenerKind::kPipe) continue;
     const bool told = std::ranges::any_of(last, [&](const StatsBlockValues& b) {
       return b.kind == StatsBlock::kListener && b.label == plan.str(plan.listeners[i].name) &&
-             b.get("malformed_cut_off") > plan.line_lost[i];
+             b.get("malformed_cut_off") != plan.line_lost[i];
     });
     line_lost_[i] = crashed || told ? 1 : 0;
   }
