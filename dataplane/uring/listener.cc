@@ -73,8 +73,8 @@ absl::Status check_socket(int fd, ListenerKind kind) {
 
 }  // namespace
 
-absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd socket,
-                                          SourceStats& source, LossStats& loss) {
+absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, uint16_t index,
+                                          Fd socket, SourceStats& source, LossStats& loss) {
   const ListenerPlan& p = plan.listeners[slot];
   Listener l;
   l.name_ = plan.str(p.name);
@@ -96,13 +96,13 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.loss_ = &loss;
   l.buffer_size_ = plan.dogstatsd.buffer_size;
   l.drops_seen_ = plan.drops_counted[slot];
-  l.slot_ = slot;
+  l.index_ = index;
   l.kind_ = p.kind;
   l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;
   return l;
 }
 
-uint64_t Listener::user_data() const { return pack({Kind::kReceive, slot_, generation_}); }
+uint64_t Listener::user_data() const { return pack({Kind::kReceive, index_, generation_}); }
 
 void Listener::arm(io_uring_sqe* sqe) {
   ++generation_;
@@ -146,7 +146,7 @@ uint32_t Listener::flow(const uint8_t* header) const {
   const uint8_t* after = header + sizeof out;
   const uint64_t key =
       kind_ == ListenerKind::kUdp ? address_key(after) : process_key(after, out.controllen);
-  return remix(key ^ uint64_t{slot_} << 56);
+  return remix(key ^ uint64_t{index_} << 56);
 }
 
 void Listener::publish_counts() {

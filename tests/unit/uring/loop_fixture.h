@@ -18,6 +18,7 @@
 #include <string>
 #include <thread>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/uring/loop.h"
 
 namespace penstock::uring {
@@ -139,7 +140,7 @@ class LoopTest : public testing::Test {
     }
     std::vector<Outlet> outlets;
     for (size_t i = 0; i < shards; ++i) {
-      rings_.push_back(std::make_unique<PacketRing>(ring_slots(*plan_)));
+      rings_.push_back(std::make_unique<PacketRing>(io_ring_slots(*plan_)));
       sleepers_.push_back(*Sleeper::create());
       outlets.push_back({rings_.back().get(), sleepers_.back().get()});
     }

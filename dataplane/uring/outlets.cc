@@ -1,0 +1,35 @@
+#include "dataplane/uring/outlets.h"
+
+#include <cassert>
+
+namespace penstock::uring {
+
+Outlets::Outlets(std::span<const Outlet> outlets, uint32_t loose_max) : loose_max_(loose_max) {
+  assert(!outlets.empty());
+  for (const Outlet& o : outlets) {
+    gathers_.push_back({.ring = o.ring, .sleeper = o.sleeper, .packets = {}});
+  }
+}
+
+void Outlets::dispatch(Packet packet) {
+  packet.arrival = arrival_ms_;
+  Gather& g = gathers_[uint64_t{packet.flow} * gathers_.size() >> 32];
+  g.loose += packet.owner == 0 ? 1 : 0;
+  g.packets[g.count++] = packet;
+  if (g.count == kGather) send(g);
+}
+
+void Outlets::send(Gather& g) {
+  [[maybe_unused]] const size_t pushed = g.ring->push({g.packets.data(), g.count});
+  assert(pushed == g.count);
+  g.count = 0;
+  g.sleeper->wake();
+}
+
+void Outlets::flush() {
+  for (Gather& g : gathers_) {
+    if (g.count != 0) send(g);
+  }
+}
+
+}  // namespace penstock::uring
