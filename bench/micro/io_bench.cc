@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/core/sleeper.h"
 #include "dataplane/uring/loop.h"
 
@@ -136,7 +137,7 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind) {
   SourceStats* sources = &source;
   LossStats loss;
   LossStats* losses = &loss;
-  PacketRing ring(uring::ring_slots(*plan));
+  PacketRing ring(io_ring_slots(*plan));
   auto sleeper = *Sleeper::create();
   const uring::Outlet outlet{&ring, sleeper.get()};
   std::vector<Fd> receivers;

@@ -118,7 +118,8 @@ bool Pipes::any(State state) const {
 
 bool Pipes::drained() const {
   return std::ranges::all_of(pipes_, [](const Pipe& p) {
-    return p.state == State::kPolling || p.state == State::kFailed;
+    pollfd readable{p.pipe.get(), POLLIN, 0};
+    return p.state == State::kFailed || ::poll(&readable, 1, 0) == 0;
   });
 }
 

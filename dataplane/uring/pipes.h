@@ -19,9 +19,9 @@ namespace penstock::uring {
 
 // The named pipes. The io thread's, but for `add`.
 //
-// There is no multishot read before Linux 6.7, and a read of a pipe that is not to block does not
-// wait in the ring either: so a pipe is read, a buffer at a time, until it is empty, and then
-// polled.
+// There is no multishot read before Linux 6.7, so a pipe is read a buffer at a time. A read of an
+// empty pipe waits in the ring, or fails with EAGAIN where the kernel knows no better; then the
+// pipe is polled.
 class Pipes {
  public:
   Pipes(Ring& ring, Buffers& buffers, StreamInput& input)
