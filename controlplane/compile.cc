@@ -10,6 +10,7 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "controlplane/ledger_names.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -219,8 +220,8 @@ std::vector<ListenerSpec> configured_listeners(const Config& config) {
         {"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds});
   }
   if (!config.stream_socket_path.empty()) {
-    specs.push_back({"uds-unix", config.stream_socket_path, ListenerKind::kUdsStream,
-                     config.eol_uds, config.stream_connections});
+    specs.push_back({std::string(kStreamListener), config.stream_socket_path,
+                     ListenerKind::kUdsStream, config.eol_uds, config.stream_connections});
   }
   if (config.udp_port_random || config.udp_port != 0) {
     const std::string host = config.non_local_traffic ? "::" : config.bind_host;
