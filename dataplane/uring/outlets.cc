@@ -11,11 +11,11 @@ Outlets::Outlets(std::span<const Outlet> outlets, uint32_t loose_max) : loose_ma
   }
 }
 
-void Outlets::dispatch(Packet packet) {
-  packet.arrival = arrival_ms_;
+void Outlets::dispatch(const Packet& packet) {
   Gather& g = gathers_[uint64_t{packet.flow} * gathers_.size() >> 32];
   g.loose += packet.owner == 0 ? 1 : 0;
-  g.packets[g.count++] = packet;
+  g.packets[g.count] = packet;
+  g.packets[g.count++].arrival = arrival_ms_;
   if (g.count == kGather) send(g);
 }
 

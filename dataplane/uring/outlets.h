@@ -30,10 +30,10 @@ class Outlets {
  public:
   Outlets(std::span<const Outlet> outlets, uint32_t loose_max);
 
-  // The receive time of the packets that follow.
+  // The receive time of the packets that follow, as Packet::arrival.
   void set_arrival(uint32_t ms) { arrival_ms_ = ms; }
 
-  void dispatch(Packet packet);
+  void dispatch(const Packet& packet);
   // Whether one more packet without owner may go where `flow` leads.
   [[nodiscard]] bool has_room(uint32_t flow) const { return at(flow).loose < loose_max_; }
 

@@ -21,7 +21,8 @@ void StreamCounts::publish(SourceStats& to) {
 }
 
 void StreamInput::take(Stream& stream, uint16_t buffer, size_t bytes) {
-  Chunk chunk{&stream, {buffers_.data(buffer), bytes}, {}, buffer};
+  Chunk chunk{
+      .last = {}, .stream = &stream, .rest = {buffers_.data(buffer), bytes}, .buffer = buffer};
   if (held_.empty() && split(chunk)) return;
   ++stream.held;
   held_.push(chunk);
@@ -80,7 +81,7 @@ void StreamInput::finish(Chunk& chunk) {
   }
 }
 
-void StreamInput::dispatch(const Stream& stream, Packet packet, uint64_t owner) {
+void StreamInput::dispatch(const Stream& stream, Packet& packet, uint64_t owner) {
   stream.counts->received_bytes += packet.len;
   ++stream.counts->dispatched;
   packet.owner = owner;

@@ -72,15 +72,15 @@ class StreamInput {
   // What is left of one buffer. `last` is split off and not yet dispatched: it owns the buffer, if
   // no other packet of the buffer follows it.
   struct Chunk {
-    Stream* stream;
-    std::span<const uint8_t> rest;
     std::optional<Packet> last;
-    uint16_t buffer;
+    Stream* stream = nullptr;
+    std::span<const uint8_t> rest;
+    uint16_t buffer = 0;
   };
 
   bool split(Chunk& chunk);
   void finish(Chunk& chunk);
-  void dispatch(const Stream& stream, Packet packet, uint64_t owner);
+  void dispatch(const Stream& stream, Packet& packet, uint64_t owner);
 
   Buffers& buffers_;
   Assemblies& assemblies_;
