@@ -49,7 +49,7 @@ struct LimitsConfig {
   uint64_t sample_bytes = 32ull << 20;
   uint32_t sketch_bins = 4096;  // of one sketch
   uint32_t set_members = 65536;
-  uint64_t carry_bytes = 4ull << 20;
+  uint64_t carry_bytes = 16ull << 20;
   uint32_t ring_slots = 4096;
   uint32_t io_buffers = 1024;
   uint32_t segments_held = 60;
