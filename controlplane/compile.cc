@@ -104,6 +104,7 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;
+  l.fragments = limits.fragments;
   l.segments_held = limits.segments_held;
   l.segment_bytes_held = limits.segment_bytes_held;
 }

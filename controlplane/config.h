@@ -51,6 +51,7 @@ struct LimitsConfig {
   uint32_t set_members = 65536;
   uint64_t carry_bytes = 4ull << 20;
   uint32_t ring_slots = 4096;
+  uint32_t fragments = 1024;
   uint32_t io_buffers = 1024;
   uint32_t segments_held = 60;
   uint64_t segment_bytes_held = 256ull << 20;

@@ -95,6 +95,7 @@ RxQueue Nic::State::rx_queue(uint16_t rx, SourceStats& stats) const {
   return {.port_id = port.id(),
           .queue = r.queue,
           .pool = port.pool(r.queue),
+          .fragments = port.fragments(r.queue),
           .port = &spec,
           .us = port.responder(),
           .buffer_size = plan.dogstatsd.buffer_size,

@@ -5,6 +5,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <sys/socket.h>
 
@@ -195,10 +196,30 @@ absl::Status Port::configure() {
   return absl::OkStatus();
 }
 
+// Where the buffers of `queue` belong: at the NIC, or for a virtual one at the core that polls it.
+int Port::numa_node(uint16_t queue) const {
+  if (const int node = rte_eth_dev_socket_id(id_); node >= 0) return node;
+  for (unsigned rx = 0; rx < plan_.rx_count; ++rx) {
+    if (plan_.rx[rx].port == index_ && plan_.rx[rx].queue == queue) {
+      return static_cast<int>(rte_lcore_to_socket_id(rx + 1));
+    }
+  }
+  return 0;
+}
+
+absl::StatusOr<std::unique_ptr<Reassembly>> Port::make_reassembly(uint16_t queue) const {
+  auto made = Reassembly::create(cat("ip", index_, ".", queue), plan_.limits.fragments,
+                                 datagram_buffers(plan_),
+                                 static_cast<uint16_t>(datagram_room(plan_)), numa_node(queue));
+  if (made.ok()) return made;
+  return absl::UnavailableError(
+      to_absl(cat("port ", plan_.str(spec_.name), ": ", made.status().message())));
+}
+
 absl::StatusOr<rte_mempool*> Port::make_pool(uint16_t queue) const {
   const uint32_t mbufs = mbufs_per_queue(plan_, spec_);
-  rte_mempool* pool = make_packet_pool(cat("rx", index_, ".", queue), mbufs, spec_,
-                                       std::max(0, rte_eth_dev_socket_id(id_)));
+  rte_mempool* pool =
+      make_packet_pool(cat("rx", index_, ".", queue), mbufs, spec_, numa_node(queue));
   if (pool == nullptr) {
     return failure(cat("no memory for ", mbufs, " buffers of ", mbuf_bytes(spec_), " bytes"),
                    rte_errno,
@@ -212,13 +233,14 @@ absl::Status Port::set_up_queues() {
   for (uint16_t q = 0; q < spec_.queues; ++q) {
     ASSIGN_OR_RETURN(rte_mempool * pool, make_pool(q));
     pools_.push_back(pool);
+    ASSIGN_OR_RETURN(fragments_.emplace_back(), make_reassembly(q));
     RETURN_IF_ERROR(set_up_queue(q));
   }
   return absl::OkStatus();
 }
 
 absl::Status Port::set_up_queue(uint16_t queue) {
-  const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
+  const auto socket = static_cast<unsigned>(numa_node(queue));
   if (const int e =
           rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, socket, nullptr, pools_[queue]);
       e != 0) {
@@ -301,6 +323,7 @@ void Port::tear_down() {
   id_ = UINT16_MAX;
   started_ = false;
   xdp_sockets_.clear();
+  fragments_.clear();
   for (rte_mempool* pool : pools_) rte_mempool_free(pool);
   pools_.clear();
 }

@@ -10,6 +10,7 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/base/status.h"
+#include "dataplane/nic/reassembly.h"
 #include "dataplane/nic/xdp_filter.h"
 #include "parsers/packet/reply.h"
 
@@ -32,6 +33,7 @@ class Port {
 
   [[nodiscard]] uint16_t id() const { return id_; }  // DPDK's
   [[nodiscard]] rte_mempool* pool(uint16_t queue) const { return pools_[queue]; }
+  [[nodiscard]] Reassembly* fragments(uint16_t queue) const { return fragments_[queue].get(); }
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] bool link_up() const;
   // What befell it since the start, so that it will not receive again, and what to do; or empty.
@@ -54,6 +56,8 @@ class Port {
   absl::Status set_up_queues();
   absl::Status set_up_queue(uint16_t queue);
   absl::StatusOr<rte_mempool*> make_pool(uint16_t queue) const;
+  absl::StatusOr<std::unique_ptr<Reassembly>> make_reassembly(uint16_t queue) const;
+  [[nodiscard]] int numa_node(uint16_t queue) const;
   absl::Status run();
   absl::StatusOr<std::string> devargs() const;
   [[nodiscard]] absl::Status failure(std::string_view what, int error, std::string_view todo) const;
@@ -67,8 +71,9 @@ class Port {
   uint16_t rx_descriptors_ = 0;  // as the driver adjusted them
   uint16_t tx_descriptors_ = 0;
   std::array<uint8_t, 6> mac_{};
-  std::vector<rte_mempool*> pools_;  // by queue
-  std::vector<int> xdp_sockets_;     // by queue; the driver's, for their statistics
+  std::vector<rte_mempool*> pools_;                     // by queue
+  std::vector<std::unique_ptr<Reassembly>> fragments_;  // by queue
+  std::vector<int> xdp_sockets_;  // by queue; the driver's, for their statistics
   std::unique_ptr<XdpFilter> filter_;
   std::vector<std::array<uint8_t, 4>> ipv4_;
   std::vector<std::array<uint8_t, 16>> ipv6_;

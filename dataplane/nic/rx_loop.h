@@ -39,6 +39,8 @@ class RxLoop {
 
  private:
   size_t receive(Now now);
+  FrameGate::Fate inspect(rte_mbuf*& frame, uint32_t time_ms, Packet& packet, Tally& tally);
+  void expire_fragments();
   void burst(std::span<rte_mbuf* const> frames, Now now);
   void drain();
 
