@@ -284,6 +284,13 @@ bool Port::link_up() const {
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+bool Port::watch_link() {
+  const bool up = link_up();
+  if (up && !link_was_up_) link_ups_.fetch_add(1, std::memory_order_relaxed);
+  link_was_up_ = up;
+  return up;
+}
+
 std::string Port::trouble() const { return filter_ ? filter_->trouble() : std::string(); }
 
 packet::Responder Port::responder() const {

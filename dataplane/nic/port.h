@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -35,7 +36,10 @@ class Port {
   [[nodiscard]] rte_mempool* pool(uint16_t queue) const { return pools_[queue]; }
   [[nodiscard]] Reassembly* fragments(uint16_t queue) const { return fragments_[queue].get(); }
   [[nodiscard]] const std::string& text() const { return text_; }
-  [[nodiscard]] bool link_up() const;
+  // Whether the link is up now, by asking the driver or the kernel; keeps count of how often it
+  // came up.
+  bool watch_link();
+  [[nodiscard]] const std::atomic<uint32_t>& link_ups() const { return link_ups_; }
   // What befell it since the start, so that it will not receive again, and what to do; or empty.
   [[nodiscard]] std::string trouble() const;
   // Who the port is for ARP, NDP and echo; the spans live as long as the port.
@@ -50,6 +54,7 @@ class Port {
  private:
   Port(const Plan& plan, uint16_t index) : plan_(plan), spec_(plan.ports[index]), index_(index) {}
 
+  [[nodiscard]] bool link_up() const;
   absl::Status bring_up();
   absl::Status probe();
   absl::Status configure();
@@ -78,6 +83,8 @@ class Port {
   std::vector<std::array<uint8_t, 4>> ipv4_;
   std::vector<std::array<uint8_t, 16>> ipv6_;
   std::string text_;
+  bool link_was_up_ = false;
+  std::atomic<uint32_t> link_ups_{0};  // read by the receive loop of queue 0
 };
 
 }  // namespace penstock

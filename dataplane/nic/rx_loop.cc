@@ -56,6 +56,8 @@ size_t RxLoop<Sink>::pass() {
   const Now now = read_clock();
   if (queue_.fragments->waiting() != 0) [[unlikely]]
     expire_fragments();
+  if (replies_ && replies_->announcement_due(now.unix_ms)) [[unlikely]]
+    announce(now.unix_ms);
   return sink_.poll(now) + receive(now);
 }
 
@@ -72,6 +74,13 @@ size_t RxLoop<Sink>::receive(Now now) {
   const uint16_t n = rte_eth_rx_burst(queue_.port_id, queue_.queue, frames.data(), frames.size());
   if (n != 0) burst(std::span(frames).first(n), now);
   return n;
+}
+
+template <class Sink>
+void RxLoop<Sink>::announce(int64_t unix_ms) {
+  Tally tally;
+  replies_->announce(unix_ms, tally);
+  tally.add_to(*queue_.stats);
 }
 
 // The gate's verdict on `frame`, which becomes the datagram that it completes as a fragment, or

@@ -41,6 +41,7 @@ class RxLoop {
   size_t receive(Now now);
   FrameGate::Fate inspect(rte_mbuf*& frame, uint32_t time_ms, Packet& packet, Tally& tally);
   void expire_fragments();
+  void announce(int64_t unix_ms);
   void burst(std::span<rte_mbuf* const> frames, Now now);
   void drain();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,10 +22,13 @@ struct RxQueue {
   rte_mempool* pool;      // replies come from it; used by this loop's lcore only
   Reassembly* fragments;  // the same
   const PortPlan* port;   // UDP ports and addresses that are ours, responder
-  packet::Responder us;   // for the responder
-  uint32_t buffer_size;   // dogstatsd_buffer_size
-  size_t in_nic_max;      // frames the NIC can hold: what a drain takes at most
-  SourceStats* stats;     // written by the loop only
+  // How often the link came up, for the loop that is to announce our addresses then; null for the
+  // others. Written by the keeper.
+  const std::atomic<uint32_t>* link_ups;
+  packet::Responder us;  // for the responder
+  uint32_t buffer_size;  // dogstatsd_buffer_size
+  size_t in_nic_max;     // frames the NIC can hold: what a drain takes at most
+  SourceStats* stats;    // written by the loop only
 };
 
 }  // namespace penstock

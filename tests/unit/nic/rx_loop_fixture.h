@@ -43,6 +43,7 @@ class RxLoopTest : public ::testing::Test {
             .pool = port_->pool(0),
             .fragments = port_->fragments(0),
             .port = plan_->ports.data(),
+            .link_ups = &port_->link_ups(),
             .us = port_->responder(),
             .buffer_size = plan_->dogstatsd.buffer_size,
             .in_nic_max = 4096,

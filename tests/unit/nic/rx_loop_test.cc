@@ -188,6 +188,49 @@ TEST_F(RxLoopTest, LimitsTheRateOfReplies) {
   EXPECT_LE(replies, most);
 }
 
+TEST_F(RxLoopTest, AnnouncesItsAddressesWhenTheLinkComesUp) {
+  start(Wiring::kInline, 1);
+  auto loop = inline_loop();
+  loop.pass();
+  EXPECT_TRUE(wire_->sent().empty());
+  EXPECT_TRUE(port_->watch_link());
+  loop.pass();
+  loop.pass();
+  const std::vector<Bytes> sent = wire_->sent();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(Bytes(sent[0].begin(), sent[0].begin() + 6), mac("ff:ff:ff:ff:ff:ff"));
+  EXPECT_EQ(Bytes(sent[1].begin(), sent[1].begin() + 6), mac("33:33:00:00:00:01"));
+  EXPECT_EQ(stats_->replies.get(), 2u);
+  EXPECT_TRUE(port_->watch_link());  // and not again, as it stayed up
+  loop.pass();
+  EXPECT_TRUE(wire_->sent().empty());
+}
+
+TEST_F(RxLoopTest, AnnouncesTwiceAndForEachLinkUp) {
+  start(Wiring::kInline, 1);
+  std::atomic<uint32_t> link_ups{0};
+  RxQueue q = queue();
+  q.link_ups = &link_ups;
+  ReplySender sender(q);
+  const auto announced = [&](int64_t now_ms) {
+    Tally tally;
+    while (sender.announcement_due(now_ms)) sender.announce(now_ms, tally);
+    return wire_->sent().size();
+  };
+  EXPECT_EQ(announced(10'000), 0u);
+  ++link_ups;
+  EXPECT_EQ(announced(10'000), 2u);
+  EXPECT_EQ(announced(11'999), 0u);
+  EXPECT_EQ(announced(12'000), 2u);
+  EXPECT_EQ(announced(99'000), 0u);
+  ++link_ups;
+  EXPECT_EQ(announced(99'000), 2u);
+  EXPECT_EQ(announced(50'000), 2u);  // the clock was set back
+  EXPECT_EQ(announced(98'000), 0u);
+  q.link_ups = nullptr;
+  EXPECT_FALSE(ReplySender(q).announcement_due(0));
+}
+
 TEST_F(RxLoopTest, SaysNothingWhereTheKernelAnswers) {
   start(Wiring::kInline, 1, [](Plan& p) { p.ports[0].responder = 0; });
   auto loop = inline_loop();
