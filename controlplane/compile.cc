@@ -63,6 +63,7 @@ void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   out.queues = port.queues;
   out.mtu = port.mtu;
   out.descriptors = port.descriptors;
+  out.promiscuous = port.promiscuous ? 1 : 0;
   const bool af_xdp = port.device.starts_with("net_af_xdp");
   const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
   out.xdp_filter = udp_only ? 1 : 0;

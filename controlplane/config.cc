@@ -48,6 +48,7 @@ PortConfig read_port(Problems& problems, const Value& entry, size_t index) {
   }
   if (auto v = s.get("own")) v->read_enum(port.own, {"auto", "udp", "all"});
   if (auto v = s.get("queues")) v->read_int(port.queues, 1, kPlanRxMax);
+  if (auto v = s.get("promiscuous")) v->read(port.promiscuous);
   if (auto v = s.get("mtu")) v->read_int(port.mtu, 576, 9600);
   if (auto v = s.get("descriptors")) v->read_int(port.descriptors, 64, 16384);
   s.finish();

@@ -36,6 +36,7 @@ struct PortConfig {
   uint16_t queues = 1;
   uint16_t mtu = 1500;          // bytes
   uint16_t descriptors = 1024;  // a queue
+  bool promiscuous = false;
 };
 
 enum class WiringChoice : uint8_t { kAuto, kInline, kPipeline };

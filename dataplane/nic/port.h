@@ -11,10 +11,13 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/base/status.h"
+#include "dataplane/nic/flow_rules.h"
 #include "dataplane/nic/reassembly.h"
 #include "dataplane/nic/xdp_filter.h"
 #include "parsers/packet/reply.h"
 
+struct rte_eth_conf;
+struct rte_eth_dev_info;
 struct rte_mempool;
 
 namespace penstock {
@@ -58,12 +61,17 @@ class Port {
   absl::Status bring_up();
   absl::Status probe();
   absl::Status configure();
+  [[nodiscard]] rte_eth_conf offloads(const rte_eth_dev_info& info) const;
+  [[nodiscard]] absl::Status set_mtu() const;
+  absl::Status choose_descriptors();
+  void describe(const rte_eth_dev_info& info, const rte_eth_conf& conf);
   absl::Status set_up_queues();
   absl::Status set_up_queue(uint16_t queue);
   absl::StatusOr<rte_mempool*> make_pool(uint16_t queue) const;
   absl::StatusOr<std::unique_ptr<Reassembly>> make_reassembly(uint16_t queue) const;
   [[nodiscard]] int numa_node(uint16_t queue) const;
   absl::Status run();
+  void steer();
   absl::StatusOr<std::string> devargs() const;
   [[nodiscard]] absl::Status failure(std::string_view what, int error, std::string_view todo) const;
   void tear_down();
@@ -80,6 +88,7 @@ class Port {
   std::vector<std::unique_ptr<Reassembly>> fragments_;  // by queue
   std::vector<int> xdp_sockets_;  // by queue; the driver's, for their statistics
   std::unique_ptr<XdpFilter> filter_;
+  FlowRules rules_;
   std::vector<std::array<uint8_t, 4>> ipv4_;
   std::vector<std::array<uint8_t, 16>> ipv6_;
   std::string text_;

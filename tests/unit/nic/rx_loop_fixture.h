@@ -27,9 +27,9 @@ class RxLoopTest : public ::testing::Test {
  protected:
   void start(Wiring wiring, uint16_t shards, const std::function<void(Plan&)>& change = {}) {
     plan_ = test_plan(wiring, shards);
-    wire_ = std::make_unique<Wire>("t");
     add_port(*plan_, "wire0", "net_ring_t");
     if (change) change(*plan_);
+    wire_ = std::make_unique<Wire>("t", plan_->ports[0].queues);
     auto port = Port::start(*plan_, 0);
     ASSERT_TRUE(port.ok()) << port.status().ToString();
     port_ = *std::move(port);
@@ -37,13 +37,13 @@ class RxLoopTest : public ::testing::Test {
     stats_ = &builder_->add_source(StatsBlock::kRxQueue, "wire0/0");
     shards_ = std::make_unique<Shards>(*plan_, *builder_);
   }
-  RxQueue queue() {
+  RxQueue queue(uint16_t number = 0) {
     return {.port_id = port_->id(),
-            .queue = 0,
-            .pool = port_->pool(0),
-            .fragments = port_->fragments(0),
+            .queue = number,
+            .pool = port_->pool(number),
+            .fragments = port_->fragments(number),
             .port = plan_->ports.data(),
-            .link_ups = &port_->link_ups(),
+            .link_ups = number == 0 ? &port_->link_ups() : nullptr,
             .us = port_->responder(),
             .buffer_size = plan_->dogstatsd.buffer_size,
             .in_nic_max = 4096,

@@ -231,6 +231,41 @@ TEST_F(RxLoopTest, AnnouncesTwiceAndForEachLinkUp) {
   EXPECT_FALSE(ReplySender(q).announcement_due(0));
 }
 
+TEST_F(RxLoopTest, EachQueueIsALoopOfItsOwn) {
+  start(Wiring::kPipeline, 1, [](Plan& p) { p.ports[0].queues = 2; });
+  EXPECT_NE(port_->text().find("2 queues"), std::string::npos) << port_->text();
+  // net_ring has no flow rules, and says so.
+  EXPECT_NE(port_->text().find("found by software (flow rules: "), std::string::npos)
+      << port_->text();
+  EXPECT_NE(port_->pool(0), port_->pool(1));
+  auto first = pipeline_loop();
+  PacketRing* const to_first = rings_[0];
+  PacketRing& to_second = shards_->pointers[0]->add_ring(64);
+  const PipelineSink::Target target{shards_->pointers[0], &to_second};
+  SourceStats& second_stats = builder_->add_source(StatsBlock::kRxQueue, "wire0/1");
+  RxQueue q = queue(1);
+  q.stats = &second_stats;
+  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}));
+  for (int i = 0; i < 3; ++i) wire_->send(metric().build(), 0, 0, 1);
+  wire_->send(metric().build());
+  wire_->send(Pkt()
+                  .eth(kClient, "ff:ff:ff:ff:ff:ff")
+                  .arp(1, kClient, "10.0.0.2", "00:00:00:00:00:00", "10.0.0.1")
+                  .build(),
+              0, 0, 1);
+  EXPECT_EQ(first.pass(), 1u);
+  EXPECT_EQ(second.pass(), 4u);
+  EXPECT_EQ(stats_->dispatched.get(), 1u);
+  EXPECT_EQ(second_stats.dispatched.get(), 3u);
+  EXPECT_EQ(wire_->sent(0).size(), 0u);
+  EXPECT_EQ(wire_->sent(1).size(), 1u);  // each answers on its own transmit queue
+  EXPECT_EQ(unaccounted(second_stats), 0);
+  to_first->finish(to_first->peek(8).size());
+  to_second.finish(to_second.peek(8).size());
+  first.pass();
+  second.pass();
+}
+
 TEST_F(RxLoopTest, SaysNothingWhereTheKernelAnswers) {
   start(Wiring::kInline, 1, [](Plan& p) { p.ports[0].responder = 0; });
   auto loop = inline_loop();
