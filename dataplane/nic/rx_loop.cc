@@ -1,8 +1,10 @@
 #include "dataplane/nic/rx_loop.h"
 
+#include <rte_cpuflags.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_pause.h>
+#include <rte_power_intrinsics.h>
 #include <rte_prefetch.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include <utility>
 
 #include "dataplane/core/clock.h"
-#include "dataplane/nic/idle_ladder.h"
 #include "dataplane/nic/reassembly.h"
 
 namespace penstock {
@@ -34,21 +35,33 @@ RxLoop<Sink>::RxLoop(const RxQueue& queue, IdleMode idle, Sink sink)
 
 template <class Sink>
 void RxLoop<Sink>::run(const RxStop& stop) {
-  IdleLadder ladder(idle_);
+  rte_cpu_intrinsics cpu{};
+  rte_cpu_get_intrinsics_support(&cpu);
+  IdleLadder ladder(idle_, cpu.power_pause != 0);
   while (!stop.stop_receiving.load(std::memory_order_acquire)) {
     if (pass() != 0) {
       ladder.reset();
       continue;
     }
-    if (const auto limit = ladder.next(); limit.count() != 0) {
-      sink_.sleep(limit);
-    } else {
-      rte_pause();
-    }
+    rest(ladder.next());
   }
   drain();
   stop.drained.fetch_add(1, std::memory_order_release);
   sink_.finish(stop.stop_shards, idle_);
+}
+
+template <class Sink>
+void RxLoop<Sink>::rest(IdleLadder::Wait wait) {
+  switch (wait.rung) {
+    case IdleLadder::Rung::kPause:
+      return rte_pause();
+    case IdleLadder::Rung::kHalt:
+      rte_power_pause(rte_get_tsc_cycles() +
+                      rte_get_tsc_hz() / 1'000'000 * IdleLadder::kHalt.count());
+      return;
+    case IdleLadder::Rung::kSleep:
+      return sink_.sleep(wait.sleep);
+  }
 }
 
 template <class Sink>
