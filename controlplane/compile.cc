@@ -63,6 +63,7 @@ void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   out.queues = port.queues;
   out.mtu = port.mtu;
   out.descriptors = port.descriptors;
+  out.promiscuous = port.promiscuous ? 1 : 0;
   const bool af_xdp = port.device.starts_with("net_af_xdp");
   const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
   out.xdp_filter = udp_only ? 1 : 0;
@@ -104,6 +105,7 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;
+  l.fragments = limits.fragments;
   l.segments_held = limits.segments_held;
   l.segment_bytes_held = limits.segment_bytes_held;
 }

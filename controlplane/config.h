@@ -36,6 +36,7 @@ struct PortConfig {
   uint16_t queues = 1;
   uint16_t mtu = 1500;          // bytes
   uint16_t descriptors = 1024;  // a queue
+  bool promiscuous = false;
 };
 
 enum class WiringChoice : uint8_t { kAuto, kInline, kPipeline };
@@ -51,6 +52,7 @@ struct LimitsConfig {
   uint32_t set_members = 65536;
   uint64_t carry_bytes = 16ull << 20;
   uint32_t ring_slots = 4096;
+  uint32_t fragments = 1024;
   uint32_t io_buffers = 1024;
   uint32_t segments_held = 60;
   uint64_t segment_bytes_held = 256ull << 20;

@@ -78,9 +78,9 @@ std::string print_plan(const Plan& p) {
   text += cat(p.use_eal != 0 ? "" : " not started", "\nlimits contexts ", l.contexts,
               " context_bytes ", l.context_bytes, " memo_bytes ", l.memo_bytes, " sample_bytes ",
               l.sample_bytes, " sketch_bins ", l.sketch_bins, " set_members ", l.set_members);
-  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " io_buffers ",
-              p.io_buffers, " segments_held ", l.segments_held, " segment_bytes_held ",
-              l.segment_bytes_held, "\n");
+  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " fragments ",
+              l.fragments, " io_buffers ", p.io_buffers, " segments_held ", l.segments_held,
+              " segment_bytes_held ", l.segment_bytes_held, "\n");
   const DogstatsdPlan& d = p.dogstatsd;
   text += cat("dogstatsd host \"", p.str(d.default_host), "\" namespace \"",
               p.str(d.metric_namespace), "\" buffer_size ", d.buffer_size, " context_expiry_s ",

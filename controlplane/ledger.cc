@@ -58,7 +58,8 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     audit.equal(cat("packets of ", b.label,
-                    ": received = not_ours + malformed + truncated + ring_full + dispatched"),
+                    ": received = not_ours + malformed + fragments + truncated + ring_full + "
+                    "dispatched"),
                 b.get("received"), sum_of_names(b, kReceivedParts));
   }
   audit.equal("packets: dispatched = processed by shards + lost_in_crash", dispatched,
@@ -68,6 +69,9 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
           {"no_buffer", no_buffer},
           {"not_ours", books.sources("not_ours")},
           {"malformed", malformed},
+          {"fragments_joined", books.sources("fragments_joined")},
+          {"fragments_full", books.sources("fragments_full")},
+          {"fragments_waiting", books.sources("fragments_waiting")},
           {"truncated", books.sources("truncated")},
           {"ring_full", books.sources("ring_full")},
           {"dispatched", dispatched},

@@ -212,7 +212,7 @@ TEST(Ledger, SaysWhichBoundsWereMet) {
   const Json ledger = make_ledger(in);
   EXPECT_EQ(ledger["bounds"].dump(),
             R"({"contexts":1,"context_bytes":2,"memo_bytes":3,"sample_bytes":4,"sketch_bins":15,)"
-            R"("set_members":7,"carry_bytes":35})");  // carry_full of shard0 is 1
+            R"("set_members":7,"carry_bytes":35,"fragments":0})");  // carry_full of shard0 is 1
   EXPECT_THAT(ledger_table(ledger), testing::HasSubstr("bounds\n  contexts "));
 }
 
