@@ -67,7 +67,7 @@ bool FrameGate::is_ours(const Decoded& d) const {
   });
 }
 
-FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Packet& packet,
+FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t arrival, Packet& packet,
                                    Tally& tally) const {
   ++tally.received;
   // Chained buffers are never asked for, and without the padding a shard could read past the pool.
@@ -79,7 +79,7 @@ FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Pack
   Decoded d;
   switch (packet::decode(bytes, checks_left(frame.ol_flags), d)) {
     case Verdict::kUdp:
-      return admit(frame, d, time_ms, packet, tally);
+      return admit(frame, d, arrival, packet, tally);
     case Verdict::kArp:
     case Verdict::kNdp:
     case Verdict::kIcmpEcho:
@@ -112,7 +112,7 @@ FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Pack
   return Fate::kRefuse;
 }
 
-FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t time_ms,
+FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t arrival,
                                  Packet& packet, Tally& tally) const {
   if (flagged_bad(frame.ol_flags)) [[unlikely]] {
     ++tally.malformed_checksum;
@@ -131,7 +131,7 @@ FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32
             .owner = reinterpret_cast<uint64_t>(&frame),
             .origin = 0,
             .flow = remix(hash),
-            .arrival = time_ms,
+            .arrival = arrival,
             .len = d.payload_len,
             .source = Source::kUdp,
             .flags = packet_flags_};

@@ -28,10 +28,10 @@ class FrameGate {
 
   // Counts the frame in exactly one of the identity's buckets, except `dispatched` and `ring_full`,
   // which whoever takes the packet counts.
-  Fate inspect(const rte_mbuf& frame, uint32_t time_ms, Packet& packet, Tally& tally) const;
+  Fate inspect(const rte_mbuf& frame, uint32_t arrival, Packet& packet, Tally& tally) const;
 
  private:
-  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t time_ms, Packet& packet,
+  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t arrival, Packet& packet,
              Tally& tally) const;
   [[nodiscard]] bool is_ours(const packet::Decoded& d) const;
 

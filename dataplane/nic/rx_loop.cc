@@ -66,12 +66,13 @@ void RxLoop<Sink>::burst(std::span<rte_mbuf* const> frames, Now now) {
   size_t packet_count = 0;
   unsigned refused_count = 0;
   Tally tally;
-  const auto time_ms = static_cast<uint32_t>(now.unix_ms);
+  arrival_.set(now.unix_ms);
   for (size_t i = 0; i < std::min(kPrefetchAhead, frames.size()); ++i) prefetch_header(frames[i]);
   for (size_t i = 0; i < frames.size(); ++i) {
     if (i + kPrefetchAhead < frames.size()) prefetch_header(frames[i + kPrefetchAhead]);
     rte_mbuf* const frame = frames[i];
-    const FrameGate::Fate fate = gate_.inspect(*frame, time_ms, packets[packet_count], tally);
+    const FrameGate::Fate fate =
+        gate_.inspect(*frame, arrival_.next(), packets[packet_count], tally);
     if (fate == FrameGate::Fate::kDispatch) {
       ++packet_count;
       continue;

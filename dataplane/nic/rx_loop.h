@@ -8,6 +8,7 @@
 #include <span>
 
 #include "dataplane/api/port_memory.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/nic/frame_gate.h"
 #include "dataplane/nic/reply_sender.h"
@@ -46,6 +47,7 @@ class RxLoop {
   IdleMode idle_;
   Sink sink_;
   FrameGate gate_;
+  ArrivalClock arrival_;
   std::optional<ReplySender> replies_;
 };
 
