@@ -33,10 +33,18 @@ struct PortConfig {
   std::vector<uint16_t> udp_ports;  // empty: dogstatsd_port
   std::vector<IpAddress> addresses;
   PortOwner own = PortOwner::kAuto;
+  bool spread = false;  // packets go to any shard, not to that of their flow
   uint16_t queues = 1;
   uint16_t mtu = 1500;          // bytes
   uint16_t descriptors = 1024;  // a queue
   bool promiscuous = false;
+};
+
+// penstock.listeners: what the Agent has no keys for.
+struct ListenersConfig {
+  uint16_t udp_sockets = 1;  // on the one address; the kernel spreads flows over them
+  bool udp_spread = false;
+  bool uds_spread = false;
 };
 
 enum class WiringChoice : uint8_t { kAuto, kInline, kPipeline };
@@ -120,7 +128,9 @@ struct Config {
   std::string run_dir = "/run/penstock";
   std::string log_level = "info";
   std::vector<PortConfig> ports;
+  ListenersConfig listeners;
   std::optional<uint16_t> control_core;
+  std::optional<uint16_t> io_core;
   std::vector<uint16_t> data_cores;  // empty: chosen by the compiler
   WiringChoice wiring = WiringChoice::kAuto;
   IdleMode idle = IdleMode::kAdaptive;

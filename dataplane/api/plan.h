@@ -22,7 +22,7 @@ namespace penstock {
 // `text`.
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5050;  // "PPLN"
-inline constexpr uint32_t kPlanVersion = 2;
+inline constexpr uint32_t kPlanVersion = 3;
 inline constexpr size_t kPlanPortsMax = 8;
 inline constexpr size_t kPlanRxMax = 64;  // receive queues over all ports, one lcore each
 inline constexpr size_t kPlanShardsMax = 64;
@@ -68,6 +68,7 @@ struct PortPlan {
   uint8_t responder;     // 1: the whole port is ours: answer ARP, NDP, ICMP echo
   uint8_t promiscuous;
   uint8_t eol_required;  // spec section 4, step 3
+  uint8_t spread;        // 1: packets go to any shard, not to that of their flow
   uint8_t udp_port_count;
   uint8_t address_count;
   std::array<uint16_t, kPlanUdpPortsMax> udp_ports;  // host order
@@ -95,6 +96,7 @@ struct ListenerPlan {
   TextRef address;  // "127.0.0.1:8125" or the path, for messages
   ListenerKind kind;
   uint8_t eol_required;  // spec section 4, step 3
+  uint8_t spread;        // 1: packets go to any shard, not to that of their flow
 };
 
 struct LimitsPlan {

@@ -99,6 +99,7 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.slot_ = slot;
   l.kind_ = p.kind;
   l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;
+  l.spread_ = p.spread != 0;
   return l;
 }
 

@@ -53,6 +53,7 @@ class Listener {
   [[nodiscard]] bool is_current(uint32_t generation) const { return generation == generation_; }
   [[nodiscard]] State state() const { return state_; }
   void set_state(State state) { state_ = state; }
+  [[nodiscard]] bool spread() const { return spread_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 
@@ -79,6 +80,7 @@ class Listener {
   uint16_t slot_ = 0;
   ListenerKind kind_ = ListenerKind::kUdp;
   uint8_t packet_flags_ = 0;
+  bool spread_ = false;
   State state_ = State::kIdle;
 };
 

@@ -15,6 +15,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
+#include "dataplane/core/emptiest.h"
 
 namespace penstock::uring {
 namespace {
@@ -55,6 +56,8 @@ absl::Status too_late(std::string_view what) {
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
 //     then await the shards.
+//  9. What comes by a listener that is set to spread goes to the shard with the least to do, for
+//     kSpreadRun buffers at a time: the packets of one buffer go to one shard.
 
 uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
 
@@ -127,7 +130,7 @@ absl::Status Loop::start() {
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  time_ms_ = static_cast<uint32_t>(read_clock().unix_ms);
+  arrival_.set(read_clock().unix_ms);
   taken_ = 0;
   unsigned head;
   unsigned count = 0;
@@ -192,7 +195,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     }
     if (packet.has_value()) {
       packet->owner = uint64_t{id} + 1;
-      dispatch(*packet);
+      dispatch(*packet, listeners_[d.slot].spread());
     } else {
       home_.push_back(id);
     }
@@ -212,11 +215,22 @@ void Loop::ended(Listener& l, int result) {
   }
 }
 
-void Loop::dispatch(Packet& packet) {
-  packet.arrival = time_ms_;
-  Gather& g = outlets_[uint64_t{packet.flow} * outlets_.size() >> 32];
+void Loop::dispatch(Packet& packet, bool spread) {
+  packet.arrival = arrival_.next();
+  Gather& g = outlets_[spread ? spread_to(packet) : uint64_t{packet.flow} * outlets_.size() >> 32];
   g.packets[g.count++] = packet;
   if (g.count == kGather) send(g);
+}
+
+// Rule 9.
+size_t Loop::spread_to(const Packet& packet) {
+  if (spread_run_ >= kSpreadRun) {
+    spread_turn_ = emptiest(outlets_, spread_turn_,
+                            [](const Gather& g) { return g.ring->in_flight() + g.count; });
+    spread_run_ = 0;
+  }
+  if (packet.owner != 0) ++spread_run_;
+  return spread_turn_;
 }
 
 void Loop::send(Gather& g) {

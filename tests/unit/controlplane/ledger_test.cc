@@ -223,7 +223,13 @@ TEST(StateFile, ComesBackAsItWas) {
   state.exporters["jsonl"] = {9, 8, 7, 6, 5, "12:34"};
   state.restarts = 3;
   settle(healthy(), {2, 2, 3, 20, 0, 0}, state.departed);
-  state.facts = {{0, 3}, 2048, 17, true, "box"};
+  state.facts.cpus = {0, 3};
+  state.facts.cpu_nodes = {0, 1};
+  state.facts.device_nodes = {{"0000:03:00.0", 1}};
+  state.facts.hugepage_kb = 2048;
+  state.facts.hugepages_free = 17;
+  state.facts.root = true;
+  state.facts.hostname = "box";
   const std::string text = encode_state(state);
   const absl::StatusOr<State> back = decode_state(text);
   ASSERT_TRUE(back.ok()) << back.status();
