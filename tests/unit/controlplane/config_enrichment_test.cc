@@ -215,7 +215,8 @@ TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {
     const char* plan;
     size_t warnings = 0;
   };
-  constexpr char kDefault[] = "origin cardinality low optout 1 entity_precedence 0 unified 0\n";
+  constexpr char kDefault[] =
+      "origin cardinality low optout 1 entity_precedence 0 unified 0 proc_root /proc\n";
   const Case cases[] = {
       {"", kDefault},
       {"dogstatsd_tag_cardinality: ''", kDefault},
@@ -223,14 +224,14 @@ TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {
       {"dogstatsd_tag_cardinality: medium", kDefault, 1},
       {"dogstatsd_tag_cardinality: None", kDefault, 1},
       {"dogstatsd_tag_cardinality: High",
-       "origin cardinality high optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality high optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"dogstatsd_tag_cardinality: Orch",
-       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"dogstatsd_tag_cardinality: orchestrator",
-       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"{dogstatsd_tag_cardinality: none, dogstatsd_origin_optout_enabled: false, "
        "dogstatsd_entity_id_precedence: true, origin_detection_unified: true}",
-       "origin cardinality none optout 0 entity_precedence 1 unified 1\n"},
+       "origin cardinality none optout 0 entity_precedence 1 unified 1 proc_root /proc\n"},
   };
   for (const Case& c : cases) {
     const LoadedConfig loaded = good(c.text);
