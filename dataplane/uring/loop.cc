@@ -270,7 +270,7 @@ absl::Status Loop::drain() {
   const auto deadline = SteadyClock::now() + kDrainLimit;
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
-    if (taken_ == 0 && !packets_wait() && !sockets_hold_packets()) return absl::OkStatus();
+    if (taken_ == 0 && !sockets_hold_packets()) return absl::OkStatus();
   } while (SteadyClock::now() < deadline);
   spdlog::warn("io: packets kept coming for {} s; the rest stays in the sockets",
                kDrainLimit.count());
@@ -301,8 +301,7 @@ absl::Status Loop::cancel() {
   return absl::OkStatus();
 }
 
-// Packets that came while the receives were cancelled may still wait. The answers are a matter of
-// microseconds; should they not come, the packets go without.
+// The answers are a matter of microseconds; should they not come, the packets go without.
 absl::Status Loop::wait_for_origins() {
   const auto deadline = SteadyClock::now() + kDrainLimit;
   while (packets_wait()) {
