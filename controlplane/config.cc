@@ -135,6 +135,7 @@ void read_limits(Problems& problems, const Value& value, LimitsConfig& l) {
   if (auto v = s.get("ring_slots")) read_power_of_two(*v, l.ring_slots, 64, 65536);
   if (auto v = s.get("fragments")) v->read_int(l.fragments, 16, 65536);
   if (auto v = s.get("io_buffers")) read_power_of_two(*v, l.io_buffers, 16, 32768);
+  if (auto v = s.get("origins")) v->read_int(l.origins, 16, 1u << 20);
   if (auto v = s.get("segments_held")) v->read_int(l.segments_held, 1, 100000);
   if (auto v = s.get("segment_bytes_held")) {
     v->read_size(l.segment_bytes_held, kKiB * kKiB, 1024 * kGiB);

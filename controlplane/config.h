@@ -62,6 +62,7 @@ struct LimitsConfig {
   uint32_t ring_slots = 4096;
   uint32_t fragments = 1024;
   uint32_t io_buffers = 1024;
+  uint32_t origins = 65536;  // containers of senders, and processes remembered
   uint32_t segments_held = 60;
   uint64_t segment_bytes_held = 256ull << 20;
   uint64_t memory_limit = 0;  // of both processes at their bounds; 0: none
@@ -111,6 +112,8 @@ struct Config {
   bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
+  bool origin_detection = false;  // by the credentials of Unix sockets
+  std::string proc_root = "/proc";
   dogstatsd::Cardinality tag_cardinality = dogstatsd::Cardinality::kLow;
   bool origin_optout = true;
   bool entity_precedence = false;

@@ -41,10 +41,9 @@ struct Books {
   [[nodiscard]] uint64_t sources(std::string_view name) const {
     return sum_of(blocks, StatsBlock::kRxQueue, name) + sum_of(blocks, StatsBlock::kListener, name);
   }
-  [[nodiscard]] const StatsBlockValues* loss(std::string_view label) const {
-    const auto it = std::ranges::find_if(blocks, [&](const StatsBlockValues& b) {
-      return b.kind == StatsBlock::kLoss && b.label == label;
-    });
+  [[nodiscard]] const StatsBlockValues* of_source(StatsBlock kind, std::string_view label) const {
+    const auto it = std::ranges::find_if(
+        blocks, [&](const StatsBlockValues& b) { return b.kind == kind && b.label == label; });
     return it == blocks.end() ? nullptr : &*it;
   }
 };
@@ -87,9 +86,12 @@ Json sources(const Books& books, const LedgerInput& input) {
     const auto address = input.addresses.find(b.label);
     if (address != input.addresses.end()) source["address"] = address->second;
     for (const auto& [name, value] : b.counters) source[name] = value;
-    const StatsBlockValues* loss = books.loss(b.label);
+    const StatsBlockValues* loss = books.of_source(StatsBlock::kLoss, b.label);
     source["missed"] = loss == nullptr ? 0 : loss->get("missed");
     source["no_buffer"] = loss == nullptr ? 0 : loss->get("no_buffer");
+    if (const auto* origin = books.of_source(StatsBlock::kOrigin, b.label); origin != nullptr) {
+      for (const auto& [name, value] : origin->counters) source[name] = value;
+    }
     list.push_back(std::move(source));
   }
   return list;
