@@ -154,14 +154,13 @@ void read_udp_port(const Value& v, Config& c) {
     c.udp_port_random = true;
     return;
   }
-  uint64_t port = 0;
+  int64_t port = 0;
   const std::string s = v.text();
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), port);
-  if (s.empty() || error != std::errc() || end != s.data() + s.size() || port > 65535) {
-    v.fail("must be a port from 0 (off) to 65535, or __random__");
-    return;
-  }
-  c.udp_port = static_cast<uint16_t>(port);
+  const bool number = !s.empty() && error == std::errc() && end == s.data() + s.size();
+  if (!number) v.warn("is no port, which turns UDP off; give 1 to 65535, 0 (off) or __random__");
+  if (port > 65535) return v.fail("must be a port from 1 to 65535, 0 (off) or __random__");
+  c.udp_port = number && port > 0 ? static_cast<uint16_t>(port) : 0;  // spec 2.1
 }
 
 void read_eol(const Value& v, Config& c) {

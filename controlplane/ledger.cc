@@ -57,7 +57,8 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     audit.equal(cat("packets of ", b.label,
-                    ": received = not_ours + malformed + truncated + ring_full + dispatched"),
+                    ": received = not_ours + malformed + fragments + truncated + ring_full + "
+                    "dispatched"),
                 b.get("received"), sum_of_names(b, kReceivedParts));
   }
   audit.equal("packets: dispatched = processed by shards + lost_in_crash", dispatched,
@@ -67,18 +68,23 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
           {"no_buffer", no_buffer},
           {"not_ours", books.sources("not_ours")},
           {"malformed", malformed},
+          {"fragments_joined", books.sources("fragments_joined")},
+          {"fragments_full", books.sources("fragments_full")},
+          {"fragments_waiting", books.sources("fragments_waiting")},
           {"truncated", books.sources("truncated")},
           {"ring_full", books.sources("ring_full")},
           {"dispatched", dispatched},
           {"lost_in_crash", input.departed.packets_lost}};
 }
 
-Json sources(const Books& books) {
+Json sources(const Books& books, const LedgerInput& input) {
   Json list = Json::array();
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     Json source = {{"name", b.label},
                    {"kind", b.kind == StatsBlock::kRxQueue ? "queue" : "listener"}};
+    const auto address = input.addresses.find(b.label);
+    if (address != input.addresses.end()) source["address"] = address->second;
     for (const auto& [name, value] : b.counters) source[name] = value;
     const StatsBlockValues* loss = books.of_source(StatsBlock::kLoss, b.label);
     source["missed"] = loss == nullptr ? 0 : loss->get("missed");
@@ -210,7 +216,7 @@ Json make_ledger(const LedgerInput& input) {
   add_blocks(books.blocks, input.live);
   Audit audit;
   Json parts = {{"packets", packets(books, input, audit)},
-                {"sources", sources(books)},
+                {"sources", sources(books, input)},
                 {"lines", lines(books, audit)},
                 {"samples", samples(books, input, audit)},
                 {"points", points(books, input, audit)},
@@ -237,8 +243,9 @@ std::string ledger_table(const Json& ledger) {
     print_counters(out, e);
   }
   for (const Json& source : ledger.at("sources")) {
-    out +=
-        cat(source.at("kind").get<std::string>(), " ", source.at("name").get<std::string>(), "\n");
+    const std::string address = source.value("address", std::string());
+    out += cat(source.at("kind").get<std::string>(), " ", source.at("name").get<std::string>(),
+               address.empty() ? "" : " ", address, "\n");
     Json shown = Json::object();
     for (const auto& [name, value] : source.items()) {
       if (value.is_number() && (value != 0 || name == "received")) shown[name] = value;

@@ -52,11 +52,13 @@ class Text {
 using Blocks = std::vector<StatsBlockValues>;
 
 void sources(Text& text, const Blocks& blocks) {
+  constexpr std::string_view kWaiting = "fragments_waiting";
   text.family("penstock_source_packets_total", "counter",
               "Packets of a receive queue or listener, by what became of them.");
   for (const StatsBlockValues& b : blocks) {
     if (!is_source(b)) continue;
     for (const std::string_view bucket : kReceivedParts) {
+      if (bucket == kWaiting) continue;  // a level
       text.sample({{"source", b.label}, {"bucket", bucket}}, b.get(bucket));
     }
   }
@@ -65,6 +67,11 @@ void sources(Text& text, const Blocks& blocks) {
     for (const std::string_view bucket : {"missed", "no_buffer"}) {
       text.sample({{"source", b.label}, {"bucket", bucket}}, b.get(bucket));
     }
+  }
+  text.family("penstock_source_fragments_waiting", "gauge",
+              "IP fragments that wait for the others of their datagram.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind == StatsBlock::kRxQueue) text.sample({{"source", b.label}}, b.get(kWaiting));
   }
   text.family("penstock_source_bytes_total", "counter", "Payload bytes handed to shards.");
   for (const StatsBlockValues& b : blocks) {

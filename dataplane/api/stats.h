@@ -38,25 +38,31 @@ static_assert(sizeof(Counter) == 8);
 
 // What can happen to a packet before a shard sees it: each packet offered to us is in exactly one
 // of
-//   missed, no_buffer, not_ours, malformed_*, truncated, ring_full, dispatched     (architecture,
-//   section 11)
+//   missed, no_buffer, not_ours, malformed_*, fragments_*, truncated, ring_full, dispatched
+//   (architecture, section 11)
 // where `offered` = received + missed + no_buffer. Sources are rx queues (writer: their lcore;
 // `missed` and `no_buffer`: the keeper, in a SourceLossStats) and listeners (writer: the io
 // thread).
-#define PENSTOCK_SOURCE_COUNTERS(X)                                                  \
-  X(received)       /* packets taken from the NIC or the socket */                   \
-  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */        \
-  X(not_ours)       /* another protocol, address or port; answered ones included */  \
-  X(malformed_ethernet)                                                              \
-  X(malformed_ipv4)                                                                  \
-  X(malformed_ipv6)                                                                  \
-  X(malformed_udp)                                                                   \
-  X(malformed_checksum)                                                              \
-  X(malformed_fragment) /* IP fragments, not reassembled */                          \
-  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */       \
-  X(ring_full)          /* shard ring full, newest dropped */                        \
-  X(dispatched)         /* handed to a shard */                                      \
-  X(replies)            /* ARP, NDP, ICMP echo answers sent; outside the identity */ \
+#define PENSTOCK_SOURCE_COUNTERS(X)                                                 \
+  X(received)       /* packets taken from the NIC or the socket */                  \
+  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */       \
+  X(not_ours)       /* another protocol, address or port; answered ones included */ \
+  X(malformed_ethernet)                                                             \
+  X(malformed_ipv4)                                                                 \
+  X(malformed_ipv6)                                                                 \
+  X(malformed_udp)                                                                  \
+  X(malformed_checksum)                                                             \
+  X(malformed_fragment) /* IP fragments that never made a datagram: the others did  \
+                           not come in time, they overlap, or are too many */       \
+  X(fragments_joined)   /* fragments beyond the first of joined datagrams; the      \
+                           datagram itself is in one of the others */               \
+  X(fragments_full)     /* fragments refused or given up early: limits.fragments */ \
+  X(fragments_waiting)  /* for the others of their datagram; a level, not a sum */  \
+  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */      \
+  X(ring_full)          /* shard ring full, newest dropped */                       \
+  X(dispatched)         /* handed to a shard */                                     \
+  X(replies)            /* ARP, NDP, ICMP echo answers and announcements of our     \
+                           addresses sent; outside the identity */                  \
   X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
 
 // What a source lost before we could take it; writer: the keeper (ports) or the io thread

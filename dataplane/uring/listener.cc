@@ -86,7 +86,8 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.drops_seen_ = plan.drops_counted[slot];
   l.slot_ = slot;
   l.kind_ = p.kind;
-  l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;
+  if (p.eol_required != 0) l.packet_flags_ |= kPacketEolRequired;
+  if (p.spread != 0) l.packet_flags_ |= kPacketSpread;
   return l;
 }
 

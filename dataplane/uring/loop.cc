@@ -15,6 +15,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
+#include "dataplane/core/emptiest.h"
 
 namespace penstock::uring {
 namespace {
@@ -56,6 +57,8 @@ absl::Status too_late(std::string_view what) {
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
 //     then the origins of packets that wait for one, then the shards.
+//  9. What comes by a listener that is set to spread goes to the shard with the least to do, for
+//     kSpreadRun buffers at a time: the packets of one buffer go to one shard.
 
 uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
 
@@ -132,7 +135,7 @@ absl::Status Loop::start() {
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
   const Now now = read_clock();
-  time_ms_ = static_cast<uint32_t>(now.unix_ms);
+  arrival_.set(now.unix_ms);
   taken_ = 0;
   if (origins_ != nullptr) {
     origins_->begin_pass(now.unix_ms);
@@ -223,15 +226,27 @@ void Loop::ended(Listener& l, int result) {
 }
 
 void Loop::route(Packet& packet, const origin::Credentials& sender, uint16_t listener) {
-  packet.arrival = time_ms_;
+  packet.arrival = arrival_.next();
   if (origins_ == nullptr || !origins_->wanted(listener)) return dispatch(packet);
   origins_->take(packet, sender, listener, [this](const Packet& p) { dispatch(p); });
 }
 
 void Loop::dispatch(const Packet& packet) {
-  Gather& g = outlets_[uint64_t{packet.flow} * outlets_.size() >> 32];
+  const bool spread = (packet.flags & kPacketSpread) != 0;
+  Gather& g = outlets_[spread ? spread_to(packet) : uint64_t{packet.flow} * outlets_.size() >> 32];
   g.packets[g.count++] = packet;
   if (g.count == kGather) send(g);
+}
+
+// Rule 9.
+size_t Loop::spread_to(const Packet& packet) {
+  if (spread_run_ >= kSpreadRun) {
+    spread_turn_ = emptiest(outlets_, spread_turn_,
+                            [](const Gather& g) { return g.ring->in_flight() + g.count; });
+    spread_run_ = 0;
+  }
+  if (packet.owner != 0) ++spread_run_;
+  return spread_turn_;
 }
 
 void Loop::send(Gather& g) {

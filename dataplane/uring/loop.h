@@ -12,6 +12,7 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/ring.h"
 #include "dataplane/core/sleeper.h"
 #include "dataplane/origin/origins.h"
@@ -56,6 +57,7 @@ class Loop {
   using Micros = std::chrono::microseconds;
   static constexpr Micros kNoLimit = Micros::max();
   static constexpr size_t kGather = 64;
+  static constexpr size_t kSpreadRun = 32;
 
   // Packets on their way to one shard, gathered so that a burst is published once.
   struct Gather {
@@ -75,6 +77,7 @@ class Loop {
   void ended(Listener& l, int result);
   void route(Packet& packet, const origin::Credentials& sender, uint16_t listener);
   void dispatch(const Packet& packet);
+  size_t spread_to(const Packet& packet);
   void send(Gather& g);
   void reclaim();
   void rearm();
@@ -99,8 +102,10 @@ class Loop {
   Fd wake_event_;
   uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
   uint32_t lent_ = 0;        // buffers not the kernel's: in a shard's ring, or in home_
-  uint32_t time_ms_ = 0;     // of this pass
-  uint64_t taken_ = 0;       // datagrams of this pass
+  ArrivalClock arrival_;
+  size_t spread_turn_ = 0;  // index of an outlet
+  size_t spread_run_ = 0;   // buffers it got in its turn
+  uint64_t taken_ = 0;      // datagrams of this pass
   bool timer_armed_ = false;
   bool closing_ = false;  // arm nothing again
   std::unique_ptr<Ring> ring_;

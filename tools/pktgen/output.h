@@ -50,4 +50,10 @@ absl::StatusOr<std::unique_ptr<Output>> open_uds(const std::string& path, uint32
 absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, std::string_view target,
                                                   uint32_t flows);
 
+// The DPDK port `device`, a PCI address or any vdev string, with the same frames; the flow of a
+// packet is fixed by its place in the deck. Needs root. Waits for the link up to 20 s. At most once
+// in a process.
+absl::StatusOr<std::unique_ptr<Output>> open_dpdk(const std::string& device,
+                                                  std::string_view target, uint32_t flows);
+
 }  // namespace penstock::pktgen
