@@ -49,6 +49,7 @@ void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   out.queues = port.queues;
   out.mtu = port.mtu;
   out.descriptors = port.descriptors;
+  out.promiscuous = port.promiscuous ? 1 : 0;
   const bool af_xdp = port.device.starts_with("net_af_xdp");
   const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
   out.xdp_filter = udp_only ? 1 : 0;
@@ -91,6 +92,8 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;
+  l.fragments = limits.fragments;
+  l.origins = limits.origins;
   l.segments_held = limits.segments_held;
   l.segment_bytes_held = limits.segment_bytes_held;
 }
@@ -137,6 +140,18 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
     d.filter.entries[d.filter.count++] = plan.add_text(entry);
   }
   d.filter.prefix = config.filter_prefix ? 1 : 0;
+}
+
+void fill_listener(Plan& plan, const Config& config, const ListenerSpec& spec) {
+  ListenerPlan& out = plan.listeners[plan.listener_count++];
+  out.name = plan.add_text(spec.name);
+  out.address = plan.add_text(spec.address);
+  out.kind = spec.kind;
+  out.eol_required = spec.eol_required ? 1 : 0;
+  out.spread = spec.spread ? 1 : 0;
+  // Only Unix sockets know who sent a packet.
+  const bool has_credentials = spec.kind == ListenerKind::kUdsDatagram;
+  out.origin_detection = config.origin_detection && has_credentials ? 1 : 0;
 }
 
 size_t text_bytes(const std::vector<MapperProfile>& profiles) {
@@ -209,13 +224,10 @@ absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts
     }
     eal_bytes = eal.memory_bytes;
   }
-  for (const ListenerSpec& spec : listeners) {
-    plan.listeners[plan.listener_count++] = {
-        plan.add_text(spec.name), plan.add_text(spec.address), spec.kind,
-        static_cast<uint8_t>(spec.eol_required ? 1 : 0), static_cast<uint8_t>(spec.spread ? 1 : 0)};
-  }
+  for (const ListenerSpec& spec : listeners) fill_listener(plan, config, spec);
   fill_dogstatsd(plan, config, facts);
   plan.interval_s = kIntervalS;
+  plan.proc_root = plan.add_text(config.proc_root);
   plan.log_level = plan.add_text(config.log_level);
   finish_plan(plan);
   c.budget = make_budget(config, plan, eal_bytes);

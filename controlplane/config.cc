@@ -50,6 +50,7 @@ PortConfig read_port(Problems& problems, const Value& entry, size_t index) {
   if (auto v = s.get("own")) v->read_enum(port.own, {"auto", "udp", "all"});
   if (auto v = s.get("spread")) v->read(port.spread);
   if (auto v = s.get("queues")) v->read_int(port.queues, 1, kPlanRxMax);
+  if (auto v = s.get("promiscuous")) v->read(port.promiscuous);
   if (auto v = s.get("mtu")) v->read_int(port.mtu, 576, 9600);
   if (auto v = s.get("descriptors")) v->read_int(port.descriptors, 64, 16384);
   s.finish();
@@ -132,7 +133,9 @@ void read_limits(Problems& problems, const Value& value, LimitsConfig& l) {
   if (auto v = s.get("set_members")) v->read_int(l.set_members, 16, 64u << 20);
   if (auto v = s.get("carry_bytes")) v->read_size(l.carry_bytes, 64 * kKiB, 4 * kGiB);
   if (auto v = s.get("ring_slots")) read_power_of_two(*v, l.ring_slots, 64, 65536);
+  if (auto v = s.get("fragments")) v->read_int(l.fragments, 16, 65536);
   if (auto v = s.get("io_buffers")) read_power_of_two(*v, l.io_buffers, 16, 32768);
+  if (auto v = s.get("origins")) v->read_int(l.origins, 16, 1u << 20);
   if (auto v = s.get("segments_held")) v->read_int(l.segments_held, 1, 100000);
   if (auto v = s.get("segment_bytes_held")) {
     v->read_size(l.segment_bytes_held, kKiB * kKiB, 1024 * kGiB);

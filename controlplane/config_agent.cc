@@ -28,7 +28,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_pipeline_autoadjust_strategy",
                                                   "dogstatsd_flush_incomplete_buckets",
                                                   "dogstatsd_no_aggregation_pipeline_batch_size",
-                                                  "dogstatsd_origin_detection",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -240,6 +239,14 @@ void read_filter(AgentKeys& keys, Config& c) {
   }
 }
 
+void read_proc_root(const Value& v, Config& c) {
+  v.read(c.proc_root);
+  while (c.proc_root.size() > 1 && c.proc_root.back() == '/') c.proc_root.pop_back();
+  if (c.proc_root.empty() || c.proc_root.front() != '/' || c.proc_root.size() > 4000) {
+    v.fail("must be an absolute path of at most 4000 bytes");
+  }
+}
+
 void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("use_dogstatsd")) v->read(c.use_dogstatsd);
   if (auto v = keys.get("bind_host")) v->read(c.bind_host);
@@ -249,6 +256,8 @@ void read_listener_keys(AgentKeys& keys, Config& c) {
     v->read(c.socket_path);
     if (c.socket_path.size() > 107) v->fail("must be at most 107 bytes, the kernel's limit");
   }
+  if (auto v = keys.get("dogstatsd_origin_detection")) v->read(c.origin_detection);
+  if (auto v = keys.get("container_proc_root")) read_proc_root(*v, c);
   if (auto v = keys.get("dogstatsd_so_rcvbuf")) v->read_int(c.so_rcvbuf, 0, 1u << 30);
   if (auto v = keys.get("dogstatsd_buffer_size")) v->read_int(c.buffer_size, 64, 65535);
 }

@@ -71,7 +71,8 @@ std::string ports(const Plan& p) {
   }
   for (size_t i = 0; i < p.listener_count; ++i) {
     const ListenerPlan& l = p.listeners[i];
-    text += cat("listener ", p.str(l.name), ": ", p.str(l.address), way(p, l.spread != 0), "\n");
+    text += cat("listener ", p.str(l.name), ": ", p.str(l.address), way(p, l.spread != 0),
+                l.origin_detection != 0 ? ", detects origins" : "", "\n");
   }
   return text;
 }
@@ -96,9 +97,9 @@ std::string print_plan(const Plan& p) {
   text += cat(p.use_eal != 0 ? "" : " not started", "\nlimits contexts ", l.contexts,
               " context_bytes ", l.context_bytes, " memo_bytes ", l.memo_bytes, " sample_bytes ",
               l.sample_bytes, " sketch_bins ", l.sketch_bins, " set_members ", l.set_members);
-  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " io_buffers ",
-              p.io_buffers, " segments_held ", l.segments_held, " segment_bytes_held ",
-              l.segment_bytes_held, "\n");
+  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " fragments ",
+              l.fragments, " io_buffers ", p.io_buffers, " origins ", l.origins, " segments_held ",
+              l.segments_held, " segment_bytes_held ", l.segment_bytes_held, "\n");
   const DogstatsdPlan& d = p.dogstatsd;
   text += cat("dogstatsd host \"", p.str(d.default_host), "\" namespace \"",
               p.str(d.metric_namespace), "\" buffer_size ", d.buffer_size, " context_expiry_s ",
@@ -107,7 +108,7 @@ std::string print_plan(const Plan& p) {
               int{d.copy_histograms}, " copy_prefix \"", p.str(d.copy_prefix),
               "\"\norigin cardinality ", kCardinalities[static_cast<size_t>(d.tag_cardinality)],
               " optout ", int{d.origin_optout}, " entity_precedence ", int{d.entity_precedence},
-              " unified ", int{d.origin_unified}, "\ntags");
+              " unified ", int{d.origin_unified}, " proc_root ", p.str(p.proc_root), "\ntags");
   for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
   text += "\nnamespace exclusions";
   for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));

@@ -41,10 +41,9 @@ struct Books {
   [[nodiscard]] uint64_t sources(std::string_view name) const {
     return sum_of(blocks, StatsBlock::kRxQueue, name) + sum_of(blocks, StatsBlock::kListener, name);
   }
-  [[nodiscard]] const StatsBlockValues* loss(std::string_view label) const {
-    const auto it = std::ranges::find_if(blocks, [&](const StatsBlockValues& b) {
-      return b.kind == StatsBlock::kLoss && b.label == label;
-    });
+  [[nodiscard]] const StatsBlockValues* of_source(StatsBlock kind, std::string_view label) const {
+    const auto it = std::ranges::find_if(
+        blocks, [&](const StatsBlockValues& b) { return b.kind == kind && b.label == label; });
     return it == blocks.end() ? nullptr : &*it;
   }
 };
@@ -58,7 +57,8 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     audit.equal(cat("packets of ", b.label,
-                    ": received = not_ours + malformed + truncated + ring_full + dispatched"),
+                    ": received = not_ours + malformed + fragments + truncated + ring_full + "
+                    "dispatched"),
                 b.get("received"), sum_of_names(b, kReceivedParts));
   }
   audit.equal("packets: dispatched = processed by shards + lost_in_crash", dispatched,
@@ -68,6 +68,9 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
           {"no_buffer", no_buffer},
           {"not_ours", books.sources("not_ours")},
           {"malformed", malformed},
+          {"fragments_joined", books.sources("fragments_joined")},
+          {"fragments_full", books.sources("fragments_full")},
+          {"fragments_waiting", books.sources("fragments_waiting")},
           {"truncated", books.sources("truncated")},
           {"ring_full", books.sources("ring_full")},
           {"dispatched", dispatched},
@@ -83,9 +86,12 @@ Json sources(const Books& books, const LedgerInput& input) {
     const auto address = input.addresses.find(b.label);
     if (address != input.addresses.end()) source["address"] = address->second;
     for (const auto& [name, value] : b.counters) source[name] = value;
-    const StatsBlockValues* loss = books.loss(b.label);
+    const StatsBlockValues* loss = books.of_source(StatsBlock::kLoss, b.label);
     source["missed"] = loss == nullptr ? 0 : loss->get("missed");
     source["no_buffer"] = loss == nullptr ? 0 : loss->get("no_buffer");
+    if (const auto* origin = books.of_source(StatsBlock::kOrigin, b.label); origin != nullptr) {
+      for (const auto& [name, value] : origin->counters) source[name] = value;
+    }
     list.push_back(std::move(source));
   }
   return list;

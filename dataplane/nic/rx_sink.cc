@@ -34,7 +34,7 @@ class MbufBin {
 
 void InlineSink::dispatch(std::span<const Packet> packets, Now now, Tally& tally) {
   for (const Packet& p : packets) tally.received_bytes += p.len;
-  tally.dispatched += static_cast<uint32_t>(packets.size());
+  tally.dispatched += static_cast<int32_t>(packets.size());
   worker_.shard().process(packets, now);
   MbufBin bin;
   for (const Packet& p : packets) bin.add(p.owner);
@@ -85,8 +85,8 @@ void PipelineSink::push(const Target& target, std::span<const Packet> packets, T
   const size_t fit = target.ring->push(packets);
   if (fit != 0) target.worker->sleeper().wake();
   for (const Packet& p : packets.first(fit)) tally.received_bytes += p.len;
-  tally.dispatched += static_cast<uint32_t>(fit);
-  tally.ring_full += static_cast<uint32_t>(packets.size() - fit);
+  tally.dispatched += static_cast<int32_t>(fit);
+  tally.ring_full += static_cast<int32_t>(packets.size() - fit);
   MbufBin bin;
   for (const Packet& p : packets.subspan(fit)) bin.add(p.owner);
 }

@@ -15,6 +15,7 @@
 #include "dataplane/core/arrival.h"
 #include "dataplane/core/ring.h"
 #include "dataplane/core/sleeper.h"
+#include "dataplane/origin/origins.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/listener.h"
 #include "dataplane/uring/ring.h"
@@ -38,11 +39,12 @@ absl::Status check_buffers(const Plan& plan);
 // What IoLoop hides; its contract is there.
 class Loop {
  public:
-  // `outlets` have rings of at least `ring_slots`, and outlive the loop.
-  static absl::StatusOr<std::unique_ptr<Loop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                      std::span<SourceStats* const> sources,
-                                                      std::span<LossStats* const> losses,
-                                                      std::span<const Outlet> outlets);
+  // `outlets` have rings of at least `ring_slots`, and outlive the loop. `origins` knows the
+  // containers of senders, where a listener wants them.
+  static absl::StatusOr<std::unique_ptr<Loop>> create(
+      const Plan& plan, std::vector<Fd> sockets, std::span<SourceStats* const> sources,
+      std::span<LossStats* const> losses, std::span<const Outlet> outlets,
+      std::unique_ptr<origin::Origins> origins = nullptr);
 
   absl::Status run(const std::atomic<bool>& stop);
   void wake();
@@ -73,14 +75,17 @@ class Loop {
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
-  void dispatch(Packet& packet, bool spread);
+  void route(Packet& packet, const origin::Credentials& sender, uint16_t listener);
+  void dispatch(const Packet& packet);
   size_t spread_to(const Packet& packet);
   void send(Gather& g);
   void reclaim();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
+  absl::Status wait_for_origins();
   absl::Status wait_for_shards();
+  [[nodiscard]] bool packets_wait() const;
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
   void read_drops();
@@ -92,7 +97,8 @@ class Loop {
   std::unique_ptr<Buffers> buffers_;
   std::vector<Listener> listeners_;
   std::vector<Gather> outlets_;
-  std::vector<uint16_t> home_;  // buffers ours and unused, until the end of the pass
+  std::unique_ptr<origin::Origins> origins_;  // null: no listener wants them
+  std::vector<uint16_t> home_;                // buffers ours and unused, until the end of the pass
   Fd wake_event_;
   uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
   uint32_t lent_ = 0;        // buffers not the kernel's: in a shard's ring, or in home_
