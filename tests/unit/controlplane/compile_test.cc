@@ -297,11 +297,12 @@ TEST(Compile, ThePlanSaysWhatEachCpuDoes) {
 
 // Every limit of memory has its line, by its key, and lowering it lowers the sum.
 TEST(Compile, EveryLimitIsInTheBudget) {
-  const uint64_t before = sum_of(compiled(with_ports(""), machine(2))->budget);
+  constexpr std::string_view kPort = "ports: [{device: net_null0}], wiring: pipeline";
+  const uint64_t before = sum_of(compiled(with_ports(kPort), machine(3))->budget);
   for (const char* limit : {"contexts: 1000", "context_bytes: 1MiB", "memo_bytes: 1MiB",
                             "sample_bytes: 1MiB", "set_members: 16", "carry_bytes: 1MiB",
                             "ring_slots: 64", "io_buffers: 16", "segment_bytes_held: 1MiB"}) {
-    const auto result = compiled(with_ports(cat("limits: {", limit, "}")), machine(2));
+    const auto result = compiled(with_ports(cat(kPort, ", limits: {", limit, "}")), machine(3));
     EXPECT_LT(sum_of(result->budget), before) << limit;
     const std::string_view text = limit;
     EXPECT_THAT(describe(*result), HasSubstr(cat("(", text.substr(0, text.find(':')), ")\n")));
