@@ -65,7 +65,9 @@ void add_shard(Lines lines, const Config& config, const Plan& plan) {
   lines.add(cat(queues, queues == 1 ? " ring" : " rings", " of receive queues"), "ring_slots",
             queues * l.ring_slots, kDescriptorBytes);
   if (plan.listener_count != 0) {
-    lines.add("ring of kernel sockets", "io_buffers", io_ring_slots(plan), kDescriptorBytes);
+    const bool streams = loose_packets_of(plan) != 0;
+    lines.add("ring of kernel sockets", streams ? "ring_slots" : "io_buffers", io_ring_slots(plan),
+              kDescriptorBytes);
   }
   lines.add("scratch", "", kShardFixedBytes);
 }
@@ -93,7 +95,7 @@ void add_data_plane(Lines lines, const Config& config, const Plan& plan, uint64_
   if (plan.listener_count != 0) {
     lines.add("buffers of kernel sockets", "io_buffers", config.limits.io_buffers,
               config.buffer_size + kIoBufferOverhead);
-    lines.add("frames and lines that were cut", "io_buffers", assemblies_of(plan),
+    lines.add("frames and lines that were cut", "", assemblies_of(plan),
               config.buffer_size + kIoBufferOverhead);
   }
   const auto detects = [](const ListenerPlan& l) { return l.origin_detection != 0; };

@@ -4,6 +4,7 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "controlplane/ledger_names.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -193,7 +194,7 @@ std::vector<ListenerSpec> configured_listeners(const Config& config) {
                      config.listeners.uds_spread});
   }
   if (!config.stream_socket_path.empty()) {
-    specs.push_back({.name = "uds-unix",
+    specs.push_back({.name = std::string(kStreamListener),
                      .address = config.stream_socket_path,
                      .kind = ListenerKind::kUdsStream,
                      .eol_required = config.eol_uds,

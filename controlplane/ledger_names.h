@@ -9,6 +9,9 @@
 
 namespace penstock {
 
+// The listener that has connections (spec 2.8).
+inline constexpr std::string_view kStreamListener = "uds-unix";
+
 // The parts that add up, by the names of stats.h.
 inline constexpr std::string_view kMalformed[] = {
     "malformed_ethernet",    "malformed_ipv4",       "malformed_ipv6",
