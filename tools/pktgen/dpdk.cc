@@ -27,35 +27,48 @@
 namespace penstock::pktgen {
 namespace {
 
-constexpr uint32_t kMbufs = 16384;  // packets a deck may have
+constexpr uint32_t kMbufBytes = 4096;  // one a page, without hugepages
+constexpr size_t kEalMib = 32;
 constexpr uint16_t kTxDescriptors = 1024;
 constexpr std::chrono::seconds kLinkPatience{20};
 constexpr timespec kPoll{0, 1'000'000};
 // After the last packet: what a virtual wire holds is the other side's to read, and goes with us.
 constexpr timespec kLeave{0, 500'000'000};
 
-// EAL with one lcore, on the CPUs this process may use, and none of the machine's hugepages.
-absl::Status start_eal() {
+// A PCI address is let in by name; for a vdev the bus is not looked at.
+std::vector<std::string> bus_args(const std::string& device) {
+  const std::string address = device.substr(0, device.find(','));
+  if (address.find(':') == std::string::npos) return {"--no-pci"};
+  return {"-a", address};
+}
+
+std::string own_cpus() {
   cpu_set_t set;
   ::sched_getaffinity(0, sizeof set, &set);
   std::string cpus;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (CPU_ISSET(cpu, &set)) cpus += cat(cpus.empty() ? "" : ",", cpu);
   }
+  return cpus;
+}
+
+// EAL with one lcore, on the CPUs this process may use, and none of the machine's hugepages.
+absl::Status start_eal(const std::string& device, size_t mib) {
   std::vector<std::string> args = {"penstock-pktgen",
-                                   cat("--lcores=0@(", cpus, ")"),
+                                   cat("--lcores=0@(", own_cpus(), ")"),
                                    cat("--file-prefix=penstock-pktgen-", ::getpid()),
                                    "--no-huge",
                                    "--no-shconf",
                                    "--no-telemetry",
                                    "--log-level=error",
                                    "-m",
-                                   "128"};
+                                   cat(mib)};
+  for (std::string& arg : bus_args(device)) args.push_back(std::move(arg));
   std::vector<char*> argv;
   for (std::string& a : args) argv.push_back(a.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0) return absl::OkStatus();
   return absl::UnavailableError(cat("--dpdk: DPDK's EAL cannot start: ", rte_strerror(rte_errno),
-                                    "; it needs root and 128 MiB"));
+                                    "; it needs root and ", mib, " MiB"));
 }
 
 class DpdkOutput : public Output {
@@ -76,7 +89,8 @@ class DpdkOutput : public Output {
     std::filesystem::remove_all(folder, ignored);
   }
 
-  absl::Status open() {
+  // `packets`: how many distinct ones there will be.
+  absl::Status open(uint32_t packets) {
     if (const int e = rte_dev_probe(device_.c_str()); e != 0) return failure("cannot be probed", e);
     rte_dev_iterator found;
     RTE_ETH_FOREACH_MATCHING_DEV(port_, device_.c_str(), &found) {
@@ -85,7 +99,7 @@ class DpdkOutput : public Output {
     }
     if (port_ == RTE_MAX_ETHPORTS) return failure("is no Ethernet port", ENODEV);
     pool_ =
-        rte_pktmbuf_pool_create("pktgen", kMbufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        rte_pktmbuf_pool_create("pktgen", packets, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (pool_ == nullptr) return failure("no memory for packets", rte_errno);
     const rte_eth_conf conf{};
     const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(port_)));
@@ -144,9 +158,9 @@ class DpdkOutput : public Output {
     const size_t size = FrameMaker::kHeaders + payload.size();
     if (mbuf == nullptr || rte_pktmbuf_tailroom(mbuf) < size) {
       rte_pktmbuf_free(mbuf);
-      return absl::ResourceExhaustedError(cat("--dpdk: at most ", kMbufs - 1, " packets of ",
+      return absl::ResourceExhaustedError(cat("--dpdk: a packet has at most ",
                                               RTE_MBUF_DEFAULT_DATAROOM - FrameMaker::kHeaders,
-                                              " bytes; lower --contexts or --packet-bytes"));
+                                              " bytes; lower --packet-bytes"));
     }
     const auto headers = frames_.headers(payload, mbufs_.size(), mbufs_.size() % flows_);
     char* const frame = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(size));
@@ -167,11 +181,13 @@ class DpdkOutput : public Output {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Output>> open_dpdk(const std::string& device,
-                                                  std::string_view target, uint32_t flows) {
+                                                  std::string_view target, uint32_t flows,
+                                                  size_t packets) {
   ASSIGN_OR_RETURN(const FrameMaker frames, FrameMaker::to("dpdk-to", target));
-  RETURN_IF_ERROR(start_eal());
+  const size_t mbufs = packets + kTxDescriptors;
+  RETURN_IF_ERROR(start_eal(device, kEalMib + mbufs * kMbufBytes / (1 << 20)));
   auto output = std::make_unique<DpdkOutput>(device, frames, flows);
-  RETURN_IF_ERROR(output->open());
+  RETURN_IF_ERROR(output->open(static_cast<uint32_t>(mbufs)));
   return output;
 }
 

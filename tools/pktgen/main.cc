@@ -173,16 +173,16 @@ absl::StatusOr<Options> parse(int argc, char** argv) {
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o) {
+absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o, const Deck& deck) {
   if (!o.udp.empty()) return open_udp(o.udp, o.flows);
   if (!o.uds.empty()) return open_uds(o.uds, o.flows);
-  if (!o.dpdk.empty()) return open_dpdk(o.dpdk, o.dpdk_to, o.flows);
+  if (!o.dpdk.empty()) return open_dpdk(o.dpdk, o.dpdk_to, o.flows, deck.size());
   return open_pcap(o.pcap, o.pcap_to, o.flows);
 }
 
 absl::Status send(const Options& o) {
   ASSIGN_OR_RETURN(const Deck deck, Deck::make(o.traffic));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o, deck));
   RunOptions options = o.run;
   options.progress = ::isatty(STDERR_FILENO) == 1;
   const RunResult result = run(deck, *output, options, stop_requested);
