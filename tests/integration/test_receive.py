@@ -158,17 +158,18 @@ def test_two_queues_of_a_tap(penstockd, config, traffic, wire):
 
 
 def test_jumbo_frames(penstockd, config, traffic, wire):
-    """net_af_packet, whose frames are as long as it is told."""
+    """net_pcap on an interface of the kernel, the one virtual driver without a limit of its own."""
     for netns, interface in ((wire.daemon, wire.interface), (wire.outside, wire.peer)):
         lab.run("ip", "-n", netns, "link", "set", interface, "mtu", 9000)
     ours = {"ports": [{"name": "big0", "udp_ports": [PORT], "addresses": ["10.125.0.77"], "mtu": 9000,
-                       "device": f"net_af_packet0,iface={wire.interface},framesz=16384,blocksz=65536,framecnt=512"}]}
+                       "device": f"net_pcap0,rx_iface_in={wire.interface},tx_iface={wire.interface}"}]}
     daemon = penstockd(config(ours), netns=wire.daemon).start()
-    report = traffic(("--udp", f"10.125.0.77:{PORT}"), "j", netns=wire.outside, rate=500, packets=500, **BIG).report()
+    report = traffic(("--udp", f"10.125.0.77:{PORT}"), "j", netns=wire.outside, rate=50, packets=20, **BIG).report()
+    # libpcap hands frames over in blocks, at its own time.
+    lab.wait_until(lambda: source(daemon.ledger(), "big0/0")["dispatched"] == 20, 10, "all of it received")
     ledger = daemon.stop()
     assert_balanced(ledger)
-    port = source(ledger, "big0/0")
-    assert (port["dispatched"], port["fragments_joined"]) == (500, 0)
+    assert source(ledger, "big0/0")["fragments_joined"] == 0
     assert_sums(daemon, report)
 
 
