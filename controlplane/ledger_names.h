@@ -23,6 +23,11 @@ inline constexpr std::string_view kSampleParts[] = {
     "aggregated", "timestamped", "unsupported_timestamped", "filtered", "overflow",
     "nan_inf",    "carry_full"};
 
+// Whose a packet of a listener with origin detection was.
+inline constexpr std::string_view kOriginParts[] = {"origin_container",  "origin_none",
+                                                    "origin_errors",     "origin_replayed",
+                                                    "origin_unresolved", "origin_full"};
+
 // Keys of penstock.limits, and the counters that say how often the bound was met.
 struct Bound {
   std::string_view key;
@@ -37,6 +42,7 @@ inline constexpr Bound kBounds[] = {
     {"set_members", {"set_members_unkept"}},
     {"carry_bytes", {"carry_full", "carry_full_events", "copies_unkept"}},
     {"fragments", {"fragments_full"}},
+    {"origins", {"origin_full", "origin_evicted"}},
 };
 
 // How often a bound was met, by all shards and the keeper.

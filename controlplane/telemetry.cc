@@ -86,6 +86,29 @@ void sources(Text& text, const Blocks& blocks) {
   }
 }
 
+// Of the listeners that detect origins.
+void origins(Text& text, const Blocks& blocks) {
+  constexpr std::string_view kPrefix = "origin_";
+  text.family("penstock_origin_packets_total", "counter",
+              "Packets of a listener with origin detection, by whose they were.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind != StatsBlock::kOrigin) continue;
+    for (const std::string_view part : kOriginParts) {
+      text.sample({{"source", b.label}, {"result", part.substr(kPrefix.size())}}, b.get(part));
+    }
+  }
+  text.family("penstock_origin_lookups_total", "counter",
+              "Processes whose container was looked up, and what was remembered, waited for it or "
+              "was forgotten early.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind != StatsBlock::kOrigin) continue;
+    for (const std::string_view what :
+         {"origin_lookups", "origin_hits", "origin_waited", "origin_evicted"}) {
+      text.sample({{"source", b.label}, {"what", what.substr(kPrefix.size())}}, b.get(what));
+    }
+  }
+}
+
 uint64_t shards(const Blocks& blocks, std::string_view name) {
   return sum_of(blocks, StatsBlock::kShard, name);
 }
@@ -212,6 +235,7 @@ std::string Monitor::metrics(uint64_t dropped_control_clients) const {
   text.sample({{"version", PENSTOCK_VERSION}, {"build", agent::build_id()}}, 1);
   processes(text, delivery_.state(), supervisor_.greeted(), heartbeat_age_ms());
   sources(text, blocks);
+  origins(text, blocks);
   lines(text, blocks);
   samples(text, blocks);
   segments(text, blocks, live, delivery_.corrupt_segments());

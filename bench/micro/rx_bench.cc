@@ -120,7 +120,7 @@ void BM_ReceiveToRing(benchmark::State& state) {
   Bench& b = Bench::get();
   PacketRing& ring = b.shards->pointers[0]->add_ring(4096);
   const PipelineSink::Target target{b.shards->pointers[0], &ring};
-  RxLoop<PipelineSink> loop(b.queue(), IdleMode::kBusy, PipelineSink({&target, 1}));
+  RxLoop<PipelineSink> loop(b.queue(), IdleMode::kBusy, PipelineSink({&target, 1}, false));
   const uint64_t before = b.stats->dispatched.get();
   for ([[maybe_unused]] auto _ : state) {
     loop.pass();

@@ -22,7 +22,7 @@ namespace penstock {
 // `text`.
 
 inline constexpr uint32_t kPlanMagic = 0x4e4c5050;  // "PPLN"
-inline constexpr uint32_t kPlanVersion = 2;
+inline constexpr uint32_t kPlanVersion = 3;
 inline constexpr size_t kPlanPortsMax = 8;
 inline constexpr size_t kPlanRxMax = 64;  // receive queues over all ports, one lcore each
 inline constexpr size_t kPlanShardsMax = 64;
@@ -68,6 +68,7 @@ struct PortPlan {
   uint8_t responder;     // 1: the whole port is ours: answer ARP, NDP, ICMP echo
   uint8_t promiscuous;
   uint8_t eol_required;  // spec section 4, step 3
+  uint8_t spread;        // 1: packets go to any shard, not to that of their flow
   uint8_t udp_port_count;
   uint8_t address_count;
   std::array<uint16_t, kPlanUdpPortsMax> udp_ports;  // host order
@@ -94,7 +95,9 @@ struct ListenerPlan {
   TextRef name;     // "udp", "uds-unixgram": the listener ids of spec 2.8
   TextRef address;  // "127.0.0.1:8125" or the path, for messages
   ListenerKind kind;
-  uint8_t eol_required;  // spec section 4, step 3
+  uint8_t eol_required;      // spec section 4, step 3
+  uint8_t spread;            // 1: packets go to any shard, not to that of their flow
+  uint8_t origin_detection;  // 1: packets have the container of the process that sent them
 };
 
 struct LimitsPlan {
@@ -106,7 +109,8 @@ struct LimitsPlan {
   uint32_t set_members;                     // distinct (set, member) pairs per shard and interval
   uint64_t carry_bytes;    // events, checks, timestamped lines held per shard and interval
   uint32_t ring_slots;     // descriptors a ring, power of two
-  uint32_t fragments;      // IP fragments waiting for others, per receive queue
+  uint32_t fragments = 0;  // IP fragments waiting for others, per receive queue
+  uint32_t origins = 0;    // containers of senders, and processes whose container is remembered
   uint32_t segments_held;  // sealed Segments kept for a penstockd that is away
   uint64_t segment_bytes_held;
 };
@@ -193,6 +197,7 @@ struct Plan {
   LimitsPlan limits;
   DogstatsdPlan dogstatsd;
   uint32_t interval_s;  // bucket length, 10
+  TextRef proc_root;    // container_proc_root: where origin detection finds the proc file system
   TextRef log_level;
   uint32_t text_size;
   std::array<char, kPlanTextBytes> text;

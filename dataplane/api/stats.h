@@ -71,6 +71,20 @@ static_assert(sizeof(Counter) == 8);
   X(missed)    /* NIC: imissed; socket: kernel drops */ \
   X(no_buffer) /* NIC: rx_nombuf */
 
+// Whose packets of a listener with origin detection are (spec 2.6); writer: the io thread. Each
+// dispatched packet is in exactly one of the first six.
+#define PENSTOCK_ORIGIN_COUNTERS(X)                                                            \
+  X(origin_container)  /* a container's */                                                     \
+  X(origin_none)       /* the sender is in no container */                                     \
+  X(origin_errors)     /* its process is of another PID namespace, or cannot be read */        \
+  X(origin_replayed)   /* a replay's (gid 999888777): a process that is not of this machine */ \
+  X(origin_unresolved) /* did not wait for the answer: no room to wait */                      \
+  X(origin_full)       /* a container's that is not known: origins reached */                  \
+  X(origin_hits)       /* of them: answered from memory */                                     \
+  X(origin_lookups)    /* processes looked up */                                               \
+  X(origin_waited)     /* packets that waited for that */                                      \
+  X(origin_evicted)    /* processes forgotten before their time: origins reached */
+
 // Lines and samples; writer: the shard's thread.
 #define PENSTOCK_SHARD_COUNTERS(X)                                                               \
   X(packets) /* processed; = sum of dispatched, once drained */                                  \
@@ -150,6 +164,9 @@ struct alignas(64) SourceStats {
 struct alignas(64) LossStats {
   PENSTOCK_LOSS_COUNTERS(PENSTOCK_FIELD)
 };
+struct alignas(64) OriginStats {
+  PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_FIELD)
+};
 struct alignas(64) ShardStats {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
 };
@@ -158,7 +175,7 @@ struct alignas(64) KeeperStats {
 };
 #undef PENSTOCK_FIELD
 
-enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper };
+enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kOrigin };
 
 // The writer's side: lays the blocks out and fills the directory. Used once, at start of the data
 // plane.
@@ -170,9 +187,10 @@ class StatsBuilder {
 
   // Adds one block. `label` names the source, shard or keeper, e.g. "wire0/0", "udp", "shard0"; at
   // most 47 bytes are kept. The reference stays valid as long as the memory. Dies when
-  // kStatsBlocksMax is exceeded. A kLoss block has the label of the source whose losses it holds.
+  // kStatsBlocksMax is exceeded. A kLoss or kOrigin block has the label of the source it is about.
   SourceStats& add_source(StatsBlock kind, std::string_view label);
   LossStats& add_loss(std::string_view label);
+  OriginStats& add_origin(std::string_view label);
   ShardStats& add_shard(std::string_view label);
   KeeperStats& add_keeper();
 

@@ -14,6 +14,7 @@ enum class Source : uint8_t { kUdp = 0, kUds = 1, kUdsStream = 2, kPipe = 3 };
 
 // Packet::flags.
 inline constexpr uint8_t kPacketEolRequired = 1;  // spec section 4, step 3, holds for its source
+inline constexpr uint8_t kPacketSpread = 2;       // the io thread's: it may go to any shard
 
 // Bytes that may be read, not used, past the end of every packet, so that SIMD loads need no tail
 // loop. Whoever fills in a Packet guarantees them: mbuf tailroom, io buffers and test buffers all
@@ -28,8 +29,8 @@ struct alignas(32) Packet {
       owner;  // mbuf or provided-buffer id + 1, for the producer's reclaim; 0 = not its last use
   uint32_t origin;  // origin id of the sender; 0 = none
   uint32_t flow;    // remixed flow hash
-  // Low 32 bits of the receive time in Unix ms, or anything finer that grows with it: among gauge
-  // samples that different shards handled in the same ms, the one with the greatest counts.
+  // When it came, by the ArrivalClock of its receive thread (arrival.h): among gauge samples that
+  // different shards handled, the latest counts.
   uint32_t arrival;
   uint16_t len;  // bytes of payload
   Source source;

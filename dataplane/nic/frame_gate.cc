@@ -71,7 +71,7 @@ bool FrameGate::is_our_address(const Decoded& d) const {
   });
 }
 
-FrameGate::Fate FrameGate::judge(rte_mbuf& frame, uint32_t time_ms, Packet& packet,
+FrameGate::Fate FrameGate::judge(rte_mbuf& frame, uint32_t arrival, Packet& packet,
                                  Tally& tally) const {
   // Chained buffers are never asked for, and without the padding a shard could read past the pool.
   if (frame.nb_segs != 1 || rte_pktmbuf_tailroom(&frame) < kPacketPadding) [[unlikely]] {
@@ -82,7 +82,7 @@ FrameGate::Fate FrameGate::judge(rte_mbuf& frame, uint32_t time_ms, Packet& pack
   Decoded d;
   switch (packet::decode(bytes, checks_left(frame.ol_flags), d)) {
     case Verdict::kUdp:
-      return admit(frame, d, time_ms, packet, tally);
+      return admit(frame, d, arrival, packet, tally);
     case Verdict::kArp:
     case Verdict::kNdp:
     case Verdict::kIcmpEcho:
@@ -114,7 +114,7 @@ FrameGate::Fate FrameGate::judge(rte_mbuf& frame, uint32_t time_ms, Packet& pack
   return Fate::kRefuse;
 }
 
-FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t time_ms,
+FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t arrival,
                                  Packet& packet, Tally& tally) const {
   if (flagged_bad(frame.ol_flags)) [[unlikely]] {
     ++tally.malformed_checksum;
@@ -133,7 +133,7 @@ FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32
             .owner = reinterpret_cast<uint64_t>(&frame),
             .origin = 0,
             .flow = remix(hash),
-            .arrival = time_ms,
+            .arrival = arrival,
             .len = d.payload_len,
             .source = Source::kUdp,
             .flags = packet_flags_};

@@ -29,15 +29,15 @@ class FrameGate {
 
   // A frame from the NIC: counts it as received, and then in exactly one of the identity's buckets,
   // except `dispatched` and `ring_full`, which whoever takes the packet counts, and fragments.
-  Fate inspect(rte_mbuf& frame, uint32_t time_ms, Packet& packet, Tally& tally) const {
+  Fate inspect(rte_mbuf& frame, uint32_t arrival, Packet& packet, Tally& tally) const {
     ++tally.received;
-    return judge(frame, time_ms, packet, tally);
+    return judge(frame, arrival, packet, tally);
   }
   // The same for a datagram joined from fragments, which have been counted as received.
-  Fate judge(rte_mbuf& frame, uint32_t time_ms, Packet& packet, Tally& tally) const;
+  Fate judge(rte_mbuf& frame, uint32_t arrival, Packet& packet, Tally& tally) const;
 
  private:
-  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t time_ms, Packet& packet,
+  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t arrival, Packet& packet,
              Tally& tally) const;
   Fate admit_fragment(rte_mbuf& frame, const packet::Decoded& d, Tally& tally) const;
   [[nodiscard]] bool is_our_port(uint16_t udp_port) const;

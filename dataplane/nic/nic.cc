@@ -131,12 +131,13 @@ absl::Status Nic::State::add_lane(uint16_t rx, SourceStats& stats,
     return absl::OkStatus();
   }
   if (!up) return absl::OkStatus();
+  const bool spread = plan.ports[plan.rx[rx].port].spread != 0;
   std::vector<PipelineSink::Target> targets;
   for (ShardWorker* worker : shards) {
     targets.push_back({worker, &worker->add_ring(plan.limits.ring_slots)});
   }
   lanes.push_back(std::make_unique<Lane>(
-      Lane{lcore, RxLoop(rx_queue(rx, stats), plan.idle, PipelineSink(targets))}));
+      Lane{lcore, RxLoop(rx_queue(rx, stats), plan.idle, PipelineSink(targets, spread))}));
   return absl::OkStatus();
 }
 

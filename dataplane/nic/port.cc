@@ -142,6 +142,10 @@ absl::StatusOr<std::string> Port::devargs() const {
   if (args.find("queue_count=") == std::string::npos) {
     args += cat(",queue_count=", spec_.queues);
   }
+  // The driver would ask the kernel, by a system call, each time it finds nothing.
+  if (plan_.idle == IdleMode::kBusy && args.find("busy_budget=") == std::string::npos) {
+    args += ",busy_budget=0";
+  }
   ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
   return cat(args, ",xdp_prog=", object);
 }

@@ -99,14 +99,14 @@ void RxLoop<Sink>::announce(int64_t unix_ms) {
 // The gate's verdict on `frame`, which becomes the datagram that it completes as a fragment, or
 // null: then it waits for others, or is refused and freed.
 template <class Sink>
-FrameGate::Fate RxLoop<Sink>::inspect(rte_mbuf*& frame, uint32_t time_ms, Packet& packet,
+FrameGate::Fate RxLoop<Sink>::inspect(rte_mbuf*& frame, uint32_t arrival, Packet& packet,
                                       Tally& tally) {
-  const FrameGate::Fate fate = gate_.inspect(*frame, time_ms, packet, tally);
+  const FrameGate::Fate fate = gate_.inspect(*frame, arrival, packet, tally);
   if (fate != FrameGate::Fate::kFragment) [[likely]]
     return fate;
   frame = queue_.fragments->add(*frame, steady_ms(), tally);
   if (frame == nullptr) return fate;
-  const FrameGate::Fate whole = gate_.judge(*frame, time_ms, packet, tally);
+  const FrameGate::Fate whole = gate_.judge(*frame, arrival, packet, tally);
   assert(whole != FrameGate::Fate::kFragment);
   return whole;
 }
@@ -118,12 +118,12 @@ void RxLoop<Sink>::burst(std::span<rte_mbuf* const> frames, Now now) {
   size_t packet_count = 0;
   unsigned refused_count = 0;
   Tally tally;
-  const auto time_ms = static_cast<uint32_t>(now.unix_ms);
+  arrival_.set(now.unix_ms);
   for (size_t i = 0; i < std::min(kPrefetchAhead, frames.size()); ++i) prefetch_header(frames[i]);
   for (size_t i = 0; i < frames.size(); ++i) {
     if (i + kPrefetchAhead < frames.size()) prefetch_header(frames[i + kPrefetchAhead]);
     rte_mbuf* frame = frames[i];
-    const FrameGate::Fate fate = inspect(frame, time_ms, packets[packet_count], tally);
+    const FrameGate::Fate fate = inspect(frame, arrival_.next(), packets[packet_count], tally);
     if (fate == FrameGate::Fate::kDispatch) {
       ++packet_count;
       continue;

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "dataplane/api/port_memory.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/nic/frame_gate.h"
 #include "dataplane/nic/idle_ladder.h"
@@ -41,7 +42,7 @@ class RxLoop {
  private:
   size_t receive(Now now);
   void rest(IdleLadder::Wait wait);
-  FrameGate::Fate inspect(rte_mbuf*& frame, uint32_t time_ms, Packet& packet, Tally& tally);
+  FrameGate::Fate inspect(rte_mbuf*& frame, uint32_t arrival, Packet& packet, Tally& tally);
   void expire_fragments();
   void announce(int64_t unix_ms);
   void burst(std::span<rte_mbuf* const> frames, Now now);
@@ -51,6 +52,7 @@ class RxLoop {
   IdleMode idle_;
   Sink sink_;
   FrameGate gate_;
+  ArrivalClock arrival_;
   std::optional<ReplySender> replies_;
 };
 

@@ -15,6 +15,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
+#include "dataplane/core/emptiest.h"
 
 namespace penstock::uring {
 namespace {
@@ -44,7 +45,8 @@ absl::Status too_late(std::string_view what) {
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
-//  4. A buffer is the kernel's, or in exactly one slot of one shard's ring, or in `home_`. There
+//  4. A buffer is the kernel's, or its packet waits for its origin, or it is in exactly one slot of
+//     one shard's ring, or in `home_`. There
 //     are no more buffers than slots in any one ring, so a push always succeeds: nothing is
 //     dropped here. Without buffers the kernel holds packets back: UDS senders wait, UDP is
 //     dropped by the kernel and counted as missed.
@@ -54,7 +56,9 @@ absl::Status too_late(std::string_view what) {
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
-//     then await the shards.
+//     then the origins of packets that wait for one, then the shards.
+//  9. What comes by a listener that is set to spread goes to the shard with the least to do, for
+//     kSpreadRun buffers at a time: the packets of one buffer go to one shard.
 
 uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
 
@@ -73,7 +77,8 @@ absl::Status check_buffers(const Plan& plan) {
 absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector<Fd> sockets,
                                                    std::span<SourceStats* const> sources,
                                                    std::span<LossStats* const> losses,
-                                                   std::span<const Outlet> outlets) {
+                                                   std::span<const Outlet> outlets,
+                                                   std::unique_ptr<origin::Origins> origins) {
   assert(sockets.size() == plan.listener_count && sources.size() == plan.listener_count &&
          losses.size() == plan.listener_count && !outlets.empty());
   RETURN_IF_ERROR(check_buffers(plan));
@@ -93,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
     assert(o.ring->slots() >= plan.io_buffers);
     loop->outlets_.push_back({.ring = o.ring, .sleeper = o.sleeper, .packets = {}});
   }
+  loop->origins_ = std::move(origins);
   loop->home_.reserve(plan.io_buffers);
   // Blocking, as io_uring answers a read of a non-blocking one with EAGAIN instead of waiting.
   loop->wake_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
@@ -111,6 +117,7 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_acquire)) RETURN_IF_ERROR(pass(patience()));
   RETURN_IF_ERROR(drain());
   RETURN_IF_ERROR(cancel());
+  RETURN_IF_ERROR(wait_for_origins());
   RETURN_IF_ERROR(wait_for_shards());
   read_drops();
   return absl::OkStatus();
@@ -127,8 +134,13 @@ absl::Status Loop::start() {
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  time_ms_ = static_cast<uint32_t>(read_clock().unix_ms);
+  const Now now = read_clock();
+  arrival_.set(now.unix_ms);
   taken_ = 0;
+  if (origins_ != nullptr) {
+    origins_->begin_pass(now.unix_ms);
+    origins_->settle([this](const Packet& p) { dispatch(p); });
+  }
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -137,6 +149,7 @@ absl::Status Loop::pass(Micros limit) {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
+  if (origins_ != nullptr) origins_->end_pass();
   for (Gather& g : outlets_) send(g);
   for (Listener& l : listeners_) l.publish_counts();
   reclaim();
@@ -192,7 +205,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     }
     if (packet.has_value()) {
       packet->owner = uint64_t{id} + 1;
-      dispatch(*packet);
+      route(*packet, listeners_[d.slot].sender(), d.slot);
     } else {
       home_.push_back(id);
     }
@@ -212,11 +225,28 @@ void Loop::ended(Listener& l, int result) {
   }
 }
 
-void Loop::dispatch(Packet& packet) {
-  packet.arrival = time_ms_;
-  Gather& g = outlets_[uint64_t{packet.flow} * outlets_.size() >> 32];
+void Loop::route(Packet& packet, const origin::Credentials& sender, uint16_t listener) {
+  packet.arrival = arrival_.next();
+  if (origins_ == nullptr || !origins_->wanted(listener)) return dispatch(packet);
+  origins_->take(packet, sender, listener, [this](const Packet& p) { dispatch(p); });
+}
+
+void Loop::dispatch(const Packet& packet) {
+  const bool spread = (packet.flags & kPacketSpread) != 0;
+  Gather& g = outlets_[spread ? spread_to(packet) : uint64_t{packet.flow} * outlets_.size() >> 32];
   g.packets[g.count++] = packet;
   if (g.count == kGather) send(g);
+}
+
+// Rule 9.
+size_t Loop::spread_to(const Packet& packet) {
+  if (spread_run_ >= kSpreadRun) {
+    spread_turn_ = emptiest(outlets_, spread_turn_,
+                            [](const Gather& g) { return g.ring->in_flight() + g.count; });
+    spread_run_ = 0;
+  }
+  if (packet.owner != 0) ++spread_run_;
+  return spread_turn_;
 }
 
 void Loop::send(Gather& g) {
@@ -285,6 +315,18 @@ absl::Status Loop::cancel() {
   }
   return absl::OkStatus();
 }
+
+// The answers are a matter of microseconds; should they not come, the packets go without.
+absl::Status Loop::wait_for_origins() {
+  const auto deadline = SteadyClock::now() + kDrainLimit;
+  while (packets_wait()) {
+    if (SteadyClock::now() > deadline) origins_->give_up([this](const Packet& p) { dispatch(p); });
+    RETURN_IF_ERROR(pass(kStarvedWait));
+  }
+  return absl::OkStatus();
+}
+
+bool Loop::packets_wait() const { return origins_ != nullptr && origins_->waiting() != 0; }
 
 absl::Status Loop::wait_for_shards() {
   const auto deadline = SteadyClock::now() + kShardsLimit;

@@ -12,8 +12,10 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/ring.h"
 #include "dataplane/core/sleeper.h"
+#include "dataplane/origin/origins.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/listener.h"
 #include "dataplane/uring/ring.h"
@@ -37,11 +39,12 @@ absl::Status check_buffers(const Plan& plan);
 // What IoLoop hides; its contract is there.
 class Loop {
  public:
-  // `outlets` have rings of at least `ring_slots`, and outlive the loop.
-  static absl::StatusOr<std::unique_ptr<Loop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                      std::span<SourceStats* const> sources,
-                                                      std::span<LossStats* const> losses,
-                                                      std::span<const Outlet> outlets);
+  // `outlets` have rings of at least `ring_slots`, and outlive the loop. `origins` knows the
+  // containers of senders, where a listener wants them.
+  static absl::StatusOr<std::unique_ptr<Loop>> create(
+      const Plan& plan, std::vector<Fd> sockets, std::span<SourceStats* const> sources,
+      std::span<LossStats* const> losses, std::span<const Outlet> outlets,
+      std::unique_ptr<origin::Origins> origins = nullptr);
 
   absl::Status run(const std::atomic<bool>& stop);
   void wake();
@@ -54,6 +57,7 @@ class Loop {
   using Micros = std::chrono::microseconds;
   static constexpr Micros kNoLimit = Micros::max();
   static constexpr size_t kGather = 64;
+  static constexpr size_t kSpreadRun = 32;
 
   // Packets on their way to one shard, gathered so that a burst is published once.
   struct Gather {
@@ -71,13 +75,17 @@ class Loop {
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
-  void dispatch(Packet& packet);
+  void route(Packet& packet, const origin::Credentials& sender, uint16_t listener);
+  void dispatch(const Packet& packet);
+  size_t spread_to(const Packet& packet);
   void send(Gather& g);
   void reclaim();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
+  absl::Status wait_for_origins();
   absl::Status wait_for_shards();
+  [[nodiscard]] bool packets_wait() const;
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
   void read_drops();
@@ -89,12 +97,15 @@ class Loop {
   std::unique_ptr<Buffers> buffers_;
   std::vector<Listener> listeners_;
   std::vector<Gather> outlets_;
-  std::vector<uint16_t> home_;  // buffers ours and unused, until the end of the pass
+  std::unique_ptr<origin::Origins> origins_;  // null: no listener wants them
+  std::vector<uint16_t> home_;                // buffers ours and unused, until the end of the pass
   Fd wake_event_;
   uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
   uint32_t lent_ = 0;        // buffers not the kernel's: in a shard's ring, or in home_
-  uint32_t time_ms_ = 0;     // of this pass
-  uint64_t taken_ = 0;       // datagrams of this pass
+  ArrivalClock arrival_;
+  size_t spread_turn_ = 0;  // index of an outlet
+  size_t spread_run_ = 0;   // buffers it got in its turn
+  uint64_t taken_ = 0;      // datagrams of this pass
   bool timer_armed_ = false;
   bool closing_ = false;  // arm nothing again
   std::unique_ptr<Ring> ring_;

@@ -59,7 +59,7 @@ class RxLoopTest : public ::testing::Test {
       rings_.push_back(&w->add_ring(plan_->limits.ring_slots));
       targets.push_back({w, rings_.back()});
     }
-    return {queue(), IdleMode::kBusy, PipelineSink(targets)};
+    return {queue(), IdleMode::kBusy, PipelineSink(targets, plan_->ports[0].spread != 0)};
   }
   std::string our_mac() const {
     const auto mac = port_->responder().mac;

@@ -245,7 +245,7 @@ TEST_F(RxLoopTest, EachQueueIsALoopOfItsOwn) {
   SourceStats& second_stats = builder_->add_source(StatsBlock::kRxQueue, "wire0/1");
   RxQueue q = queue(1);
   q.stats = &second_stats;
-  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}));
+  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}, false));
   for (int i = 0; i < 3; ++i) wire_->send(metric().build(), 0, 0, 1);
   wire_->send(metric().build());
   wire_->send(Pkt()
@@ -305,6 +305,37 @@ TEST_F(RxLoopTest, PipelineSpreadsFlowsAndKeepsEachOnOneShard) {
   EXPECT_EQ(packets, 2u * kFlows);
   EXPECT_EQ(seen.size(), static_cast<size_t>(kFlows));
   loop.pass();  // reclaims
+}
+
+TEST_F(RxLoopTest, SpreadGivesABurstOfOneFlowToTheEmptiestShard) {
+  start(Wiring::kPipeline, 3, [](Plan& p) { p.ports[0].spread = 1; });
+  auto loop = pipeline_loop();
+  const auto burst = [&] {
+    for (size_t i = 0; i < kRxBurst; ++i) wire_->send(metric().build());
+    loop.pass();
+    std::vector<size_t> waiting;
+    for (PacketRing* ring : rings_) waiting.push_back(ring->in_flight());
+    return waiting;
+  };
+  EXPECT_EQ(burst(), (std::vector<size_t>{0, kRxBurst, 0}));
+  EXPECT_EQ(burst(), (std::vector<size_t>{0, kRxBurst, kRxBurst}));
+  EXPECT_EQ(burst(), (std::vector<size_t>{kRxBurst, kRxBurst, kRxBurst}));
+  rings_[2]->finish(rings_[2]->peek(kRxBurst).size());
+  EXPECT_EQ(burst(), (std::vector<size_t>{kRxBurst, kRxBurst, kRxBurst}));  // shard 2 again
+  for (PacketRing* ring : rings_) ring->finish(ring->peek(kRxBurst).size());
+  loop.pass();
+}
+
+TEST_F(RxLoopTest, PacketsOfABurstKeepTheirOrderInArrival) {
+  start(Wiring::kPipeline, 1);
+  auto loop = pipeline_loop();
+  for (uint16_t i = 0; i < 3; ++i) wire_->send(metric(i).build());
+  loop.pass();
+  const auto burst = rings_[0]->peek(3);
+  EXPECT_TRUE(came_after(burst[1].arrival, burst[0].arrival));
+  EXPECT_TRUE(came_after(burst[2].arrival, burst[1].arrival));
+  rings_[0]->finish(3);
+  loop.pass();
 }
 
 TEST_F(RxLoopTest, PipelineUsesTheHashOfTheNic) {

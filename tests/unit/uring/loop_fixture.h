@@ -143,7 +143,8 @@ class LoopTest : public testing::Test {
       sleepers_.push_back(*Sleeper::create());
       outlets.push_back({rings_.back().get(), sleepers_.back().get()});
     }
-    auto loop = Loop::create(*plan_, std::move(sockets_), sources, losses, outlets);
+    auto loop =
+        Loop::create(*plan_, std::move(sockets_), sources, losses, outlets, std::move(origins_));
     ASSERT_TRUE(loop.ok()) << loop.status();
     loop_ = *std::move(loop);
   }
@@ -206,6 +207,7 @@ class LoopTest : public testing::Test {
   std::array<LossStats, kListeners> losses_;
   std::vector<std::unique_ptr<PacketRing>> rings_;
   std::vector<std::unique_ptr<Sleeper>> sleepers_;
+  std::unique_ptr<origin::Origins> origins_;
   std::unique_ptr<Loop> loop_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> returned_{false};
@@ -231,6 +233,6 @@ class LoopTest : public testing::Test {
   }
 };
 
-std::string numbered(size_t i) { return "metric" + std::to_string(i) + ":1|c"; }
+inline std::string numbered(size_t i) { return "metric" + std::to_string(i) + ":1|c"; }
 
 }  // namespace penstock::uring
