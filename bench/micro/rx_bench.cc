@@ -91,7 +91,6 @@ struct Bench {
   Bench() {
     const std::string path = write_pcap(make_frames());
     plan->limits = bench_plan()->limits;
-    plan->limits.fragments = 1024;
     PortPlan& spec = add_port(*plan, "pcap", cat("net_pcap0,rx_pcap=", path, ",infinite_rx=1"));
     spec.descriptors = 2048;
     add_eal_args(*plan, "0@0");
