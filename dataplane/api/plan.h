@@ -109,8 +109,8 @@ struct LimitsPlan {
   uint32_t set_members;                     // distinct (set, member) pairs per shard and interval
   uint64_t carry_bytes;    // events, checks, timestamped lines held per shard and interval
   uint32_t ring_slots;     // descriptors a ring, power of two
-  uint32_t fragments;      // IP fragments waiting for others, per receive queue
-  uint32_t origins;        // containers of senders, and processes whose container is remembered
+  uint32_t fragments = 0;  // IP fragments waiting for others, per receive queue
+  uint32_t origins = 0;    // containers of senders, and processes whose container is remembered
   uint32_t segments_held;  // sealed Segments kept for a penstockd that is away
   uint64_t segment_bytes_held;
 };

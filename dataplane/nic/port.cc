@@ -81,6 +81,14 @@ std::string mac_text(const std::array<uint8_t, 6>& mac) {
   return text;
 }
 
+// Some drivers say it by the MTU, some by the frame, some not at all.
+uint32_t mtu_max(const rte_eth_dev_info& info) {
+  const uint32_t by_mtu = info.max_mtu == 0 ? UINT32_MAX : info.max_mtu;
+  constexpr uint32_t kAround = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+  if (info.max_rx_pktlen <= kAround) return by_mtu;
+  return std::min(by_mtu, info.max_rx_pktlen - kAround);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Port>> Port::start(const Plan& plan, uint16_t index) {
@@ -166,8 +174,8 @@ absl::Status Port::configure() {
                        std::min(info.max_rx_queues, info.max_tx_queues)),
                    EINVAL, "lower penstock.ports.queues");
   }
-  if (info.max_mtu != 0 && spec_.mtu > info.max_mtu) {
-    return failure(cat("MTU ", spec_.mtu, " is above the device's ", info.max_mtu), EINVAL,
+  if (const uint32_t most = mtu_max(info); spec_.mtu > most) {
+    return failure(cat("MTU ", spec_.mtu, " is above the device's ", most), EINVAL,
                    "lower penstock.ports.mtu");
   }
   const rte_eth_conf conf = offloads(info);

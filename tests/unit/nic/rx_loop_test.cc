@@ -245,7 +245,7 @@ TEST_F(RxLoopTest, EachQueueIsALoopOfItsOwn) {
   SourceStats& second_stats = builder_->add_source(StatsBlock::kRxQueue, "wire0/1");
   RxQueue q = queue(1);
   q.stats = &second_stats;
-  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}));
+  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}, false));
   for (int i = 0; i < 3; ++i) wire_->send(metric().build(), 0, 0, 1);
   wire_->send(metric().build());
   wire_->send(Pkt()
