@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <span>
 #include <utility>
 
 #include "controlplane/exporters/prometheus.h"
@@ -96,6 +97,11 @@ void add_data_plane(Lines lines, const Config& config, const Plan& plan, uint64_
               config.buffer_size + kIoBufferOverhead);
     lines.add("frames and lines that were cut", "", assemblies_of(plan),
               config.buffer_size + kIoBufferOverhead);
+  }
+  const auto detects = [](const ListenerPlan& l) { return l.origin_detection != 0; };
+  if (std::ranges::any_of(std::span(plan.listeners).first(plan.listener_count), detects)) {
+    lines.add("containers and processes of senders", "origins", plan.limits.origins,
+              kSenderBytes + kProcessBytes);
   }
   // The keeper's, for timestamped lines.
   lines.add("patterns of dogstatsd_mapper_profiles", "", mappings_in(config),

@@ -26,7 +26,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_log_too_big"
                                                   "dogstatsd_pipeline_autoadjust_strategy",
                                                   "dogstatsd_flush_incomplete_buckets",
                                                   "dogstatsd_no_aggregation_pipeline_batch_size",
-                                                  "dogstatsd_origin_detection",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -153,14 +152,13 @@ void read_udp_port(const Value& v, Config& c) {
     c.udp_port_random = true;
     return;
   }
-  uint64_t port = 0;
+  int64_t port = 0;
   const std::string s = v.text();
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), port);
-  if (s.empty() || error != std::errc() || end != s.data() + s.size() || port > 65535) {
-    v.fail("must be a port from 0 (off) to 65535, or __random__");
-    return;
-  }
-  c.udp_port = static_cast<uint16_t>(port);
+  const bool number = !s.empty() && error == std::errc() && end == s.data() + s.size();
+  if (!number) v.warn("is no port, which turns UDP off; give 1 to 65535, 0 (off) or __random__");
+  if (port > 65535) return v.fail("must be a port from 1 to 65535, 0 (off) or __random__");
+  c.udp_port = number && port > 0 ? static_cast<uint16_t>(port) : 0;  // spec 2.1
 }
 
 // The path of a Unix socket; empty: off.
@@ -253,6 +251,14 @@ void read_filter(AgentKeys& keys, Config& c) {
   }
 }
 
+void read_proc_root(const Value& v, Config& c) {
+  v.read(c.proc_root);
+  while (c.proc_root.size() > 1 && c.proc_root.back() == '/') c.proc_root.pop_back();
+  if (c.proc_root.empty() || c.proc_root.front() != '/' || c.proc_root.size() > 4000) {
+    v.fail("must be an absolute path of at most 4000 bytes");
+  }
+}
+
 void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("use_dogstatsd")) v->read(c.use_dogstatsd);
   if (auto v = keys.get("bind_host")) v->read(c.bind_host);
@@ -261,6 +267,8 @@ void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_socket")) read_socket_path(*v, c.socket_path);
   if (auto v = keys.get("dogstatsd_stream_socket")) read_socket_path(*v, c.stream_socket_path);
   if (auto v = keys.get("dogstatsd_pipe_name")) read_pipe_path(*v, c.pipe_path);
+  if (auto v = keys.get("dogstatsd_origin_detection")) v->read(c.origin_detection);
+  if (auto v = keys.get("container_proc_root")) read_proc_root(*v, c);
   if (auto v = keys.get("dogstatsd_so_rcvbuf")) v->read_int(c.so_rcvbuf, 0, 1u << 30);
   if (auto v = keys.get("dogstatsd_buffer_size")) v->read_int(c.buffer_size, 64, 65535);
 }

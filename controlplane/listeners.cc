@@ -10,12 +10,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <thread>
 
 #include "dataplane/base/log.h"
@@ -130,9 +132,28 @@ absl::Status set_receive_buffer(int fd, uint32_t bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Fd> bind_udp(const Resolved& to, const std::string& name) {
+absl::Status share_address(int fd, const std::string& name) {
+  const int on = 1;
+  if (::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) return absl::OkStatus();
+  return errno_status(errno, cat("SO_REUSEPORT of ", name));
+}
+
+// The kernel takes any size, and gives at most net.core.rmem_max.
+void warn_of_a_smaller_buffer(int fd, uint32_t bytes) {
+  int given = 0;
+  socklen_t size = sizeof given;
+  ::getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &given, &size);
+  given /= 2;  // it is told doubled
+  if (static_cast<uint32_t>(given) >= bytes) return;
+  spdlog::warn("dogstatsd_so_rcvbuf = {}: the kernel gives {} bytes; raise net.core.rmem_max",
+               bytes, given);
+}
+
+// `join`: another of our sockets has the address.
+absl::StatusOr<Fd> bind_udp(const Resolved& to, const std::string& name, bool join) {
   Fd fd(::socket(to.address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return errno_status(errno, cat("UDP socket for ", name));
+  if (join) RETURN_IF_ERROR(share_address(fd.get(), name));
   if (to.address.ss_family == AF_INET6) {
     const int off = 0;  // IPv4 too, where the host is the wildcard
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -149,16 +170,21 @@ absl::StatusOr<Fd> bind_udp(const Resolved& to, const std::string& name) {
   return fd;
 }
 
-absl::Status open_udp(Listener& listener, uint32_t so_rcvbuf) {
-  const auto [host, port] = split(listener.spec.address);
+// `first`: the socket that has the address which this one is to share; null for the first itself.
+// That one is bound alone, so that an address of another process is refused, and shares afterwards.
+absl::Status open_udp(Listener& listener, const Listener* first, uint32_t so_rcvbuf) {
+  const std::string& address = first == nullptr ? listener.spec.address : first->spec.address;
+  const auto [host, port] = split(address);
   ASSIGN_OR_RETURN(const Resolved to, resolve(host, port));
-  absl::StatusOr<Fd> fd = bind_udp(to, listener.spec.address);
+  absl::StatusOr<Fd> fd = bind_udp(to, address, first != nullptr);
   if (!fd.ok() && host == "::" && !absl::IsAlreadyExists(fd.status())) {
     ASSIGN_OR_RETURN(const Resolved v4, resolve("0.0.0.0", port));  // a kernel without IPv6
-    fd = bind_udp(v4, cat("0.0.0.0:", port));
+    fd = bind_udp(v4, cat("0.0.0.0:", port), first != nullptr);
   }
   RETURN_IF_ERROR(fd.status());
+  if (listener.spec.shared) RETURN_IF_ERROR(share_address(fd->get(), address));
   RETURN_IF_ERROR(set_receive_buffer(fd->get(), so_rcvbuf));
+  warn_of_a_smaller_buffer(fd->get(), so_rcvbuf);
   listener.spec.address = bound_address(fd->get());
   listener.socket = *std::move(fd);
   return absl::OkStatus();
@@ -231,10 +257,19 @@ absl::Status open_pipe(Listener& listener) {
                       cat("dogstatsd_pipe_name = \"", path, "\": ", to_std(status.message())));
 }
 
-absl::Status open(Listener& listener, uint32_t so_rcvbuf) {
+// The socket among `opened` whose address `listener` shares; null: it is the first, or alone.
+const Listener* first_shared(const Listener& listener, std::span<const Listener> opened) {
+  const auto first = std::ranges::find_if(opened, [](const Listener& l) {
+    return l.spec.kind == ListenerKind::kUdp && l.spec.shared && l.socket.valid();
+  });
+  return listener.spec.shared && first != opened.end() ? &*first : nullptr;
+}
+
+// `opened`: those before it.
+absl::Status open(Listener& listener, std::span<const Listener> opened, uint32_t so_rcvbuf) {
   switch (listener.spec.kind) {
     case ListenerKind::kUdp:
-      return open_udp(listener, so_rcvbuf);
+      return open_udp(listener, first_shared(listener, opened), so_rcvbuf);
     case ListenerKind::kUdsDatagram:
     case ListenerKind::kUdsStream:
       return open_uds(listener, so_rcvbuf);
@@ -279,7 +314,7 @@ bool refuses_senders(const Listener& listener) {
 
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running) {
   if (configured.name != running.name || configured.kind != running.kind ||
-      configured.eol_required != running.eol_required ||
+      configured.eol_required != running.eol_required || configured.spread != running.spread ||
       configured.connections != running.connections) {
     return false;
   }
@@ -301,10 +336,10 @@ std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32
   std::vector<Listener> listeners;
   for (const ListenerSpec& spec : specs) {
     Listener listener{spec, {}, {}};
-    absl::Status status = open(listener, so_rcvbuf);
+    absl::Status status = open(listener, listeners, so_rcvbuf);
     while (absl::IsAlreadyExists(status) && steady_clock::now() < deadline) {
       std::this_thread::sleep_for(kLook);
-      status = open(listener, so_rcvbuf);
+      status = open(listener, listeners, so_rcvbuf);
     }
     if (status.ok()) {
       spdlog::info("listener {}: {}", spec.name, listener.spec.address);

@@ -51,8 +51,7 @@ uint64_t times_met(const Bound& bound, const std::vector<StatsBlockValues>& bloc
   uint64_t times = 0;
   for (const std::string_view counter : bound.counters) {
     if (counter.empty()) continue;
-    times +=
-        sum_of(blocks, StatsBlock::kShard, counter) + sum_of(blocks, StatsBlock::kKeeper, counter);
+    for (const StatsBlockValues& block : blocks) times += block.get(counter);
   }
   return times;
 }

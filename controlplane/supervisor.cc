@@ -320,8 +320,13 @@ absl::Status Supervisor::take_over(agent::Received& received) {
     listeners.push_back({wanted, {}, "was not open when the data plane started"});
     for (size_t i = 0; i < running.listener_count && i + 2 < received.fds.size(); ++i) {
       const ListenerPlan& l = running.listeners[i];
-      const ListenerSpec spec{std::string(running.str(l.name)), std::string(running.str(l.address)),
-                              l.kind, l.eol_required != 0, l.connections};
+      const ListenerSpec spec{std::string(running.str(l.name)),
+                              std::string(running.str(l.address)),
+                              l.kind,
+                              l.eol_required != 0,
+                              l.spread != 0,
+                              false,
+                              l.connections};
       if (!same_listener(wanted, spec)) continue;
       listeners.back() = {spec, std::move(received.fds[i + 2]), {}};
     }

@@ -68,6 +68,7 @@ struct PortPlan {
   uint8_t responder;     // 1: the whole port is ours: answer ARP, NDP, ICMP echo
   uint8_t promiscuous;
   uint8_t eol_required;  // spec section 4, step 3
+  uint8_t spread;        // 1: packets go to any shard, not to that of their flow
   uint8_t udp_port_count;
   uint8_t address_count;
   std::array<uint16_t, kPlanUdpPortsMax> udp_ports;  // host order
@@ -94,8 +95,10 @@ struct ListenerPlan {
   TextRef name;     // "udp", "uds-unixgram": the listener ids of spec 2.8
   TextRef address;  // "127.0.0.1:8125" or the path, for messages
   ListenerKind kind;
-  uint8_t eol_required;  // spec section 4, step 3
-  uint16_t connections;  // kUdsStream: at most so many at a time
+  uint8_t eol_required;      // spec section 4, step 3
+  uint8_t spread;            // 1: packets go to any shard, not to that of their flow
+  uint8_t origin_detection;  // 1: packets have the container of the process that sent them
+  uint16_t connections;      // kUdsStream: at most so many at a time
 };
 
 struct LimitsPlan {
@@ -107,6 +110,8 @@ struct LimitsPlan {
   uint32_t set_members;                     // distinct (set, member) pairs per shard and interval
   uint64_t carry_bytes;    // events, checks, timestamped lines held per shard and interval
   uint32_t ring_slots;     // descriptors a ring, power of two
+  uint32_t fragments = 0;  // IP fragments waiting for others, per receive queue
+  uint32_t origins = 0;    // containers of senders, and processes whose container is remembered
   uint32_t segments_held;  // sealed Segments kept for a penstockd that is away
   uint64_t segment_bytes_held;
 };
@@ -197,6 +202,7 @@ struct Plan {
   LimitsPlan limits;
   DogstatsdPlan dogstatsd;
   uint32_t interval_s;  // bucket length, 10
+  TextRef proc_root;    // container_proc_root: where origin detection finds the proc file system
   TextRef log_level;
   uint32_t text_size;
   std::array<char, kPlanTextBytes> text;

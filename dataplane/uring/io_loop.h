@@ -9,6 +9,7 @@
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
 #include "dataplane/core/worker.h"
+#include "dataplane/origin/origins.h"
 
 namespace penstock {
 
@@ -22,13 +23,14 @@ class IoLoop {
  public:
   // Wiring time, any thread. `sockets`, `sources` and `losses` are in the order of the Plan's
   // listeners; the loop owns the sockets. Adds one ring to each worker, with a slot for every
-  // packet there can be, so that it is never full. `plan`, the stats and the workers outlive the
-  // loop. Fails with a message that names the remedy where the kernel is older than 6.1 or refuses
-  // an io_uring.
-  static absl::StatusOr<std::unique_ptr<IoLoop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                        const std::vector<SourceStats*>& sources,
-                                                        const std::vector<LossStats*>& losses,
-                                                        const std::vector<ShardWorker*>& shards);
+  // packet there can be, so that it is never full. `origins` is null where no listener detects
+  // origins; the resolver it asks must run until `run` has returned, and wake the loop when it has
+  // answered. `plan`, the stats and the workers outlive the loop. Fails with a message that names
+  // the remedy where the kernel is older than 6.1 or refuses an io_uring.
+  static absl::StatusOr<std::unique_ptr<IoLoop>> create(
+      const Plan& plan, std::vector<Fd> sockets, const std::vector<SourceStats*>& sources,
+      const std::vector<LossStats*>& losses, const std::vector<ShardWorker*>& shards,
+      std::unique_ptr<origin::Origins> origins = nullptr);
   ~IoLoop();
 
   // The io thread. Receives until `stop` is set (call `wake()` after setting it), then takes in

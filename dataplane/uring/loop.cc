@@ -17,6 +17,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
+#include "dataplane/core/emptiest.h"
 
 namespace penstock::uring {
 namespace {
@@ -34,6 +35,7 @@ constexpr unsigned kDescriptorsBeside = 256;  // for all but connections
 constexpr microseconds kStarvedWait{200};  // how long a starved listener waits for buffers to free
 constexpr seconds kDrainLimit{2};
 constexpr seconds kShardsLimit{10};
+constexpr seconds kOriginsLimit{2};
 
 absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
@@ -62,9 +64,10 @@ void check_descriptor_limit(uint32_t connections) {
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
 //  4. A buffer is the kernel's, or the owner of exactly one slot of one shard's ring, or waits to
 //  be
-//     split, or is about to go home. There are slots for all buffers in any one ring, so a push
-//     always succeeds: nothing is dropped here. Without buffers the kernel holds packets back: UDS
-//     senders and writers wait, UDP is dropped by the kernel and counted as missed.
+//     split or for its sender's origin, or is about to go home. There are slots for all buffers in
+//     any one ring, so a push always succeeds: nothing is dropped here. Without buffers the kernel
+//     holds packets back: UDS senders and writers wait, UDP is dropped by the kernel and counted as
+//     missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
 //  6. Without work the thread sleeps in the kernel with no limit. Only what is starved of buffers,
 //     or waits to be split, needs to look at the shards, every kStarvedWait, as finishing a packet
@@ -72,7 +75,7 @@ void check_descriptor_limit(uint32_t connections) {
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
-//     then await the shards.
+//     then the origins that packets wait for, and the shards.
 
 absl::Status check_buffers(const Plan& plan) {
   if (!std::has_single_bit(plan.io_buffers) || plan.io_buffers > Buffers::kCountMax) {
@@ -93,7 +96,8 @@ absl::Status check_buffers(const Plan& plan) {
 absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector<Fd> sockets,
                                                    std::span<SourceStats* const> sources,
                                                    std::span<LossStats* const> losses,
-                                                   std::span<const Outlet> outlets) {
+                                                   std::span<const Outlet> outlets,
+                                                   std::unique_ptr<origin::Origins> origins) {
   assert(sockets.size() == plan.listener_count && sources.size() == plan.listener_count &&
          losses.size() == plan.listener_count && !outlets.empty());
   RETURN_IF_ERROR(check_buffers(plan));
@@ -109,7 +113,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   ASSIGN_OR_RETURN(loop->assemblies_,
                    Assemblies::create(assemblies_of(plan), plan.dogstatsd.buffer_size));
   for (const Outlet& o : outlets) assert(o.ring->slots() >= io_ring_slots(plan));
-  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan));
+  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan), std::move(origins));
   loop->input_ =
       std::make_unique<StreamInput>(*loop->buffers_, *loop->assemblies_, *loop->outlets_);
   loop->connections_ =
@@ -172,7 +176,7 @@ absl::Status Loop::start() {
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  outlets_->set_arrival(static_cast<uint32_t>(read_clock().unix_ms));
+  outlets_->begin_pass(read_clock().unix_ms);
   taken_ = 0;
   unsigned head;
   unsigned count = 0;
@@ -190,9 +194,10 @@ absl::Status Loop::pass(Micros limit) {
   return absl::OkStatus();
 }
 
-// Publishes what came, takes back what the shards have finished, and goes on with what waited for
-// them.
+// Publishes what came, and what waited for its origin; takes back what the shards have finished,
+// and goes on with what waited for them.
 void Loop::hand_over() {
+  outlets_->settle();
   outlets_->flush();
   reclaim();
   if (input_->waiting()) {
@@ -269,7 +274,9 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     }
     if (packet.has_value()) {
       packet->owner = owner_of_buffer(id);
-      outlets_->dispatch(*packet);
+      const Listener& from = listeners_[d.slot];
+      if (from.spread()) packet->flow = outlets_->spread_flow();
+      outlets_->take(*packet, from.sender(), from.slot());
     } else {
       buffers_->come_home(id);
     }
@@ -362,10 +369,13 @@ absl::Status Loop::cancel() {
 bool Loop::armed() const { return any(State::kArmed) || connections_->armed() || pipes_->armed(); }
 
 absl::Status Loop::wait_for_shards() {
-  const auto deadline = SteadyClock::now() + kShardsLimit;
+  const auto begun = SteadyClock::now();
   pipes_->end();
   for (hand_over(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over()) {
-    if (SteadyClock::now() > deadline) return too_late("the shards did not finish their packets");
+    const auto waited = SteadyClock::now() - begun;
+    if (waited > kShardsLimit) return too_late("the shards did not finish their packets");
+    // Answers are a matter of microseconds; should they not come, the packets go without.
+    if (waited > kOriginsLimit) outlets_->give_up();
     std::this_thread::sleep_for(kStarvedWait);
   }
   return absl::OkStatus();

@@ -11,6 +11,7 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/origin/origins.h"
 #include "dataplane/uring/assemblies.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/connections.h"
@@ -30,11 +31,12 @@ absl::Status check_buffers(const Plan& plan);
 // What IoLoop hides; its contract is there.
 class Loop {
  public:
-  // `outlets` have rings of at least `io_ring_slots`, and outlive the loop.
-  static absl::StatusOr<std::unique_ptr<Loop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                      std::span<SourceStats* const> sources,
-                                                      std::span<LossStats* const> losses,
-                                                      std::span<const Outlet> outlets);
+  // `outlets` have rings of at least `io_ring_slots`, and outlive the loop. `origins` knows the
+  // containers of senders, where a listener wants them.
+  static absl::StatusOr<std::unique_ptr<Loop>> create(
+      const Plan& plan, std::vector<Fd> sockets, std::span<SourceStats* const> sources,
+      std::span<LossStats* const> losses, std::span<const Outlet> outlets,
+      std::unique_ptr<origin::Origins> origins = nullptr);
 
   absl::Status run(const std::atomic<bool>& stop);
   void wake();

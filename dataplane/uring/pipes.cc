@@ -26,13 +26,16 @@ absl::Status Pipes::add(const Plan& plan, uint16_t slot, Fd pipe, SourceStats& s
   packet.source = Source::kPipe;
   packet.flags = l.eol_required != 0 ? kPacketEolRequired : 0;
   const auto index = static_cast<uint16_t>(pipes_.size());
-  pipes_.push_back(
-      {.name = std::string(plan.str(l.name)),
-       .pipe = std::move(pipe),
-       .source = &source,
-       .counts = {},
-       .stream = {.splitter = lines, .packet = packet, .counts = nullptr, .slot = index},
-       .buffer_size = plan.dogstatsd.buffer_size});
+  pipes_.push_back({.name = std::string(plan.str(l.name)),
+                    .pipe = std::move(pipe),
+                    .source = &source,
+                    .counts = {},
+                    .stream = {.splitter = lines,
+                               .packet = packet,
+                               .counts = nullptr,
+                               .slot = index,
+                               .spread = l.spread != 0},
+                    .buffer_size = plan.dogstatsd.buffer_size});
   for (Pipe& p : pipes_) p.stream.counts = &p.counts;  // wherever they are now
   return absl::OkStatus();
 }
@@ -51,7 +54,7 @@ void Pipes::read(const UserData& d, int result, uint32_t flags) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
     buffers_.lend();
     if (current && result > 0) {
-      input_.take(pipes_[d.slot].stream, id, static_cast<size_t>(result));
+      input_.take(pipes_[d.slot].stream, id, 0, static_cast<size_t>(result), {});
     } else {
       buffers_.come_home(id);
     }

@@ -20,9 +20,10 @@ void StreamCounts::publish(SourceStats& to) {
   *this = {};
 }
 
-void StreamInput::take(Stream& stream, uint16_t buffer, size_t bytes) {
-  Chunk chunk{
-      .last = {}, .stream = &stream, .rest = {buffers_.data(buffer), bytes}, .buffer = buffer};
+void StreamInput::take(Stream& stream, uint16_t buffer, size_t offset, size_t bytes,
+                       const origin::Credentials& sender) {
+  const uint32_t flow = stream.spread ? outlets_.spread_flow() : stream.packet.flow;
+  Chunk chunk{{}, &stream, {buffers_.data(buffer) + offset, bytes}, flow, sender, buffer};
   if (held_.empty() && split(chunk)) return;
   ++stream.held;
   held_.push(chunk);
@@ -32,11 +33,12 @@ void StreamInput::take(Stream& stream, uint16_t buffer, size_t bytes) {
 bool StreamInput::split(Chunk& chunk) {
   Stream& s = *chunk.stream;
   while (!s.refused) {
-    if (chunk.last.has_value() && !outlets_.has_room(s.packet.flow)) return false;
+    if (chunk.last.has_value() && !outlets_.has_room(chunk.flow)) return false;
     uint8_t* storage = s.assembly == Assemblies::kNone ? nullptr : assemblies_.data(s.assembly);
     const Step step =
         std::visit([&](auto& splitter) { return splitter.next(chunk.rest, storage); }, s.splitter);
     Packet packet = s.packet;
+    packet.flow = chunk.flow;
     packet.data = step.payload.data();
     packet.len = static_cast<uint16_t>(step.payload.size());
     switch (step.found) {
@@ -44,12 +46,12 @@ bool StreamInput::split(Chunk& chunk) {
         finish(chunk);
         return true;
       case Found::kPayload:
-        if (chunk.last.has_value()) dispatch(s, *chunk.last, 0);
+        if (chunk.last.has_value()) dispatch(chunk, *chunk.last, 0);
         chunk.last = packet;
         break;
       case Found::kAssembled:
         assert(!chunk.last.has_value());  // it began before the chunk
-        dispatch(s, packet, owner_of_assembly(s.assembly));
+        dispatch(chunk, packet, owner_of_assembly(s.assembly));
         s.assembly = Assemblies::kNone;
         break;
       case Found::kNeedsStorage:
@@ -75,17 +77,18 @@ bool StreamInput::split(Chunk& chunk) {
 
 void StreamInput::finish(Chunk& chunk) {
   if (chunk.last.has_value()) {
-    dispatch(*chunk.stream, *chunk.last, owner_of_buffer(chunk.buffer));
+    dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer));
   } else {
     buffers_.come_home(chunk.buffer);
   }
 }
 
-void StreamInput::dispatch(const Stream& stream, Packet& packet, uint64_t owner) {
+void StreamInput::dispatch(const Chunk& chunk, Packet& packet, uint64_t owner) {
+  const Stream& stream = *chunk.stream;
   stream.counts->received_bytes += packet.len;
   ++stream.counts->dispatched;
   packet.owner = owner;
-  outlets_.dispatch(packet);
+  outlets_.take(packet, chunk.sender, stream.listener);
 }
 
 void StreamInput::end(Stream& stream) {

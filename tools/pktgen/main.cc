@@ -40,6 +40,9 @@ where to:
   --uds PATH             Unix datagram socket; waits while the receiver is full
   --uds-stream PATH      Unix stream socket, a connection for each flow; waits likewise
   --pipe PATH            named pipe; waits likewise, and ends each packet with a line feed
+  --dpdk DEVICE          a DPDK port: PCI address or vdev, such as
+                         net_memif0,role=client,socket=/run/m.sock,socket-abstract=no
+  --dpdk-to ADDR:PORT    destination of its frames (10.0.0.2:8125)
   --pcap FILE            a capture file of Ethernet, IPv4 and UDP
   --pcap-to ADDR:PORT    destination in the capture (10.0.0.2:8125)
 what:
@@ -68,7 +71,8 @@ struct Options {
   TrafficOptions traffic;
   RunOptions run;
   uint32_t flows = 16;
-  std::string udp, uds, uds_stream, pipe, pcap, verify;
+  std::string udp, uds, uds_stream, pipe, dpdk, pcap, verify;
+  std::string dpdk_to = "10.0.0.2:8125";
   std::string pcap_to = "10.0.0.2:8125";
   std::vector<std::string> reports;
 };
@@ -102,6 +106,8 @@ absl::Status set_profile(std::string_view name, TrafficOptions& traffic) {
 absl::Status set_option(std::string_view name, const char* value, Options& o) {
   if (name == "udp") return o.udp = value, absl::OkStatus();
   if (name == "uds") return o.uds = value, absl::OkStatus();
+  if (name == "dpdk") return o.dpdk = value, absl::OkStatus();
+  if (name == "dpdk-to") return o.dpdk_to = value, absl::OkStatus();
   if (name == "uds-stream") return o.uds_stream = value, absl::OkStatus();
   if (name == "pipe") return o.pipe = value, absl::OkStatus();
   if (name == "pcap") return o.pcap = value, absl::OkStatus();
@@ -126,11 +132,11 @@ absl::Status check(const Options& o) {
     return o.reports.empty()
                ? absl::InvalidArgumentError("--verify: give what was sent with --report FILE")
                : absl::OkStatus();
-  const int outputs =
-      !o.udp.empty() + !o.uds.empty() + !o.uds_stream.empty() + !o.pipe.empty() + !o.pcap.empty();
+  const int outputs = !o.udp.empty() + !o.uds.empty() + !o.uds_stream.empty() + !o.pipe.empty() +
+                      !o.dpdk.empty() + !o.pcap.empty();
   if (outputs != 1)
     return absl::InvalidArgumentError(
-        "give one of --udp, --uds, --uds-stream, --pipe, --pcap or --verify; see --help");
+        "give one of --udp, --uds, --uds-stream, --pipe, --dpdk, --pcap or --verify; see --help");
   if (o.flows < 1 || o.flows > 1024)
     return absl::InvalidArgumentError(cat("--flows ", o.flows, ": must be from 1 to 1024"));
   if (!o.pcap.empty() && (o.run.seconds > 0 || o.run.rate > 0))
@@ -139,14 +145,27 @@ absl::Status check(const Options& o) {
 }
 
 absl::StatusOr<Options> parse(int argc, char** argv) {
-  static constexpr std::array<const char*, 19> kNames = {
-      "uds-stream",   "pipe",     "udp",
-      "uds",          "pcap",     "pcap-to",
-      "profile",      "contexts", "lines-per-packet",
-      "packet-bytes", "tags",     "prefix",
-      "seed",         "flows",    "rate",
-      "seconds",      "packets",  "verify",
-      "report"};
+  static constexpr std::array<const char*, 21> kNames = {"uds-stream",
+                                                         "pipe",
+                                                         "udp",
+                                                         "uds",
+                                                         "dpdk",
+                                                         "dpdk-to",
+                                                         "pcap",
+                                                         "pcap-to",
+                                                         "profile",
+                                                         "contexts",
+                                                         "lines-per-packet",
+                                                         "packet-bytes",
+                                                         "tags",
+                                                         "prefix",
+                                                         "seed",
+                                                         "flows",
+                                                         "rate",
+                                                         "seconds",
+                                                         "packets",
+                                                         "verify",
+                                                         "report"};
   std::array<option, kNames.size() + 2> longs{};
   for (size_t i = 0; i < kNames.size(); ++i) longs[i] = {kNames[i], required_argument, nullptr, 0};
   longs[kNames.size()] = {"help", no_argument, nullptr, 'h'};
@@ -173,9 +192,10 @@ absl::StatusOr<Options> parse(int argc, char** argv) {
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o) {
+absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o, const Deck& deck) {
   if (!o.udp.empty()) return open_udp(o.udp, o.flows);
   if (!o.uds.empty()) return open_uds(o.uds, o.flows);
+  if (!o.dpdk.empty()) return open_dpdk(o.dpdk, o.dpdk_to, o.flows, deck.size());
   if (!o.uds_stream.empty()) return open_uds_stream(o.uds_stream, o.flows);
   if (!o.pipe.empty()) return open_pipe(o.pipe);
   return open_pcap(o.pcap, o.pcap_to, o.flows);
@@ -183,7 +203,7 @@ absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o) {
 
 absl::Status send(const Options& o) {
   ASSIGN_OR_RETURN(const Deck deck, Deck::make(o.traffic));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o, deck));
   RunOptions options = o.run;
   options.progress = ::isatty(STDERR_FILENO) == 1;
   const RunResult result = run(deck, *output, options, stop_requested);

@@ -57,4 +57,11 @@ absl::StatusOr<std::unique_ptr<Output>> open_pipe(const std::string& path);
 absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, std::string_view target,
                                                   uint32_t flows);
 
+// The DPDK port `device`, a PCI address or any vdev string, with the same frames. `packets` is how
+// many distinct ones there are; each is told by its address, is built once, 4 KiB, and has its flow
+// from then on. Needs root. Waits for the link up to 20 s. At most once in a process.
+absl::StatusOr<std::unique_ptr<Output>> open_dpdk(const std::string& device,
+                                                  std::string_view target, uint32_t flows,
+                                                  size_t packets);
+
 }  // namespace penstock::pktgen

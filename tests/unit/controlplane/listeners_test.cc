@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "control_support.h"
@@ -21,7 +22,7 @@ ListenerSpec uds(const std::string& path) {
   return {"uds-unixgram", path, ListenerKind::kUdsDatagram, false};
 }
 ListenerSpec stream(const std::string& path, uint16_t connections = 4) {
-  return {"uds-unix", path, ListenerKind::kUdsStream, false, connections};
+  return {"uds-unix", path, ListenerKind::kUdsStream, false, false, false, connections};
 }
 ListenerSpec pipe(const std::string& path) {
   return {"named_pipe", path, ListenerKind::kPipe, false};
@@ -105,6 +106,55 @@ TEST(Listeners, NonLocalTakesBothFamilies) {
   const Listener l = open_one(udp("[::]:0"));
   ASSERT_TRUE(l.socket.valid()) << l.error;
   EXPECT_TRUE(same_listener(udp("[::]:0"), l.spec));
+}
+
+std::vector<Listener> open_shared(const std::string& address, size_t sockets) {
+  std::vector<ListenerSpec> specs;
+  for (size_t i = 0; i < sockets; ++i) {
+    specs.push_back({cat("udp/", i), address, ListenerKind::kUdp, false, false, /*shared=*/true});
+  }
+  return open_listeners(specs, 0);
+}
+
+// The kernel spreads flows over them, and keeps each flow on one.
+TEST(Listeners, SeveralSocketsShareAnAddressThatTheKernelChose) {
+  const std::vector<Listener> listeners = open_shared("localhost:0", 4);
+  for (const Listener& l : listeners) {
+    ASSERT_TRUE(l.socket.valid()) << l.error;
+    EXPECT_EQ(l.spec.address, listeners[0].spec.address);
+  }
+  sockaddr_storage to{};
+  socklen_t size = sizeof to;
+  ::getsockname(listeners[0].socket.get(), reinterpret_cast<sockaddr*>(&to), &size);
+  constexpr int kFlows = 64;
+  for (int flow = 0; flow < kFlows; ++flow) {
+    const Fd sender(::socket(AF_INET, SOCK_DGRAM, 0));
+    ASSERT_EQ(::connect(sender.get(), reinterpret_cast<const sockaddr*>(&to), size), 0);
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(::send(sender.get(), &flow, sizeof flow, 0), 4);
+  }
+  std::map<int, size_t> socket_of;
+  size_t received = 0;
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    size_t here = 0;
+    for (int flow; ::recv(listeners[i].socket.get(), &flow, sizeof flow, MSG_DONTWAIT) == 4;) {
+      EXPECT_EQ(socket_of.try_emplace(flow, i).first->second, i);
+      ++here;
+    }
+    EXPECT_GT(here, 0u) << "socket " << i;
+    received += here;
+  }
+  EXPECT_EQ(received, size_t{3} * kFlows);
+}
+
+TEST(Listeners, SharingStopsAtOurOwnSockets) {
+  const std::vector<Listener> ours = open_shared("localhost:0", 2);
+  const std::string address = ours[0].spec.address;
+  EXPECT_THAT(open_shared(address, 2)[0].error, HasSubstr("stop the process that has it"));
+  EXPECT_THAT(open_one(udp(address)).error, HasSubstr("stop the process that has it"));
+}
+
+TEST(Listeners, SeveralSocketsTakeBothFamilies) {
+  for (const Listener& l : open_shared("[::]:0", 2)) EXPECT_TRUE(l.socket.valid()) << l.error;
 }
 
 TEST(Listeners, AnUnknownHostIsNamed) {
