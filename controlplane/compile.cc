@@ -4,6 +4,7 @@
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "controlplane/ledger_names.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -149,6 +150,7 @@ void fill_listener(Plan& plan, const Config& config, const ListenerSpec& spec) {
   out.kind = spec.kind;
   out.eol_required = spec.eol_required ? 1 : 0;
   out.spread = spec.spread ? 1 : 0;
+  out.connections = spec.connections;
   // Only Unix sockets know who sent a packet.
   const bool has_credentials = spec.kind == ListenerKind::kUdsDatagram;
   out.origin_detection = config.origin_detection && has_credentials ? 1 : 0;
@@ -191,6 +193,14 @@ std::vector<ListenerSpec> configured_listeners(const Config& config) {
     specs.push_back({"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds,
                      config.listeners.uds_spread});
   }
+  if (!config.stream_socket_path.empty()) {
+    specs.push_back({.name = std::string(kStreamListener),
+                     .address = config.stream_socket_path,
+                     .kind = ListenerKind::kUdsStream,
+                     .eol_required = config.eol_uds,
+                     .spread = config.listeners.uds_stream_spread,
+                     .connections = config.listeners.stream_connections});
+  }
   if (config.udp_port_random || config.udp_port != 0) {
     const std::string host = config.non_local_traffic ? "::" : config.bind_host;
     const uint16_t port = config.udp_port_random ? 0 : config.udp_port;
@@ -200,6 +210,10 @@ std::vector<ListenerSpec> configured_listeners(const Config& config) {
                        ListenerKind::kUdp, config.eol_udp, config.listeners.udp_spread,
                        sockets > 1});
     }
+  }
+  if (!config.pipe_path.empty()) {
+    specs.push_back({"named_pipe", config.pipe_path, ListenerKind::kPipe, config.eol_pipe,
+                     config.listeners.pipe_spread});
   }
   return specs;
 }

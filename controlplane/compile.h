@@ -21,7 +21,8 @@ struct ListenerSpec {
   ListenerKind kind = ListenerKind::kUdp;
   bool eol_required = false;
   bool spread = false;
-  bool shared = false;  // one of several sockets on one address (SO_REUSEPORT)
+  bool shared = false;       // one of several sockets on one address (SO_REUSEPORT)
+  uint16_t connections = 0;  // kUdsStream: at most so many at a time
   bool operator==(const ListenerSpec&) const = default;
 };
 

@@ -112,6 +112,17 @@ void read_listeners(Problems& problems, const Value& value, ListenersConfig& l) 
     if (auto on = uds.get("spread")) on->read(l.uds_spread);
     uds.finish();
   }
+  if (auto v = s.get("uds_stream")) {
+    Section stream(problems, v->node(), "penstock.listeners.uds_stream.");
+    if (auto n = stream.get("connections")) n->read_int(l.stream_connections, 1, 16384);
+    if (auto on = stream.get("spread")) on->read(l.uds_stream_spread);
+    stream.finish();
+  }
+  if (auto v = s.get("pipe")) {
+    Section pipe(problems, v->node(), "penstock.listeners.pipe.");
+    if (auto on = pipe.get("spread")) on->read(l.pipe_spread);
+    pipe.finish();
+  }
   s.finish();
 }
 

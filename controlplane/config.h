@@ -45,6 +45,9 @@ struct ListenersConfig {
   uint16_t udp_sockets = 1;  // on the one address; the kernel spreads flows over them
   bool udp_spread = false;
   bool uds_spread = false;
+  uint16_t stream_connections = 1024;
+  bool uds_stream_spread = false;
+  bool pipe_spread = false;
 };
 
 enum class WiringChoice : uint8_t { kAuto, kInline, kPipeline };
@@ -99,6 +102,8 @@ struct Config {
   bool udp_port_random = false;  // `__random__`: the kernel chooses
   bool non_local_traffic = false;
   std::string socket_path = "/var/run/datadog/dsd.socket";  // empty: off
+  std::string stream_socket_path;                           // empty: off
+  std::string pipe_path;                                    // empty: off
   uint32_t so_rcvbuf = 0;                                   // bytes; 0: the kernel's default
   uint32_t buffer_size = 8192;                              // bytes a packet
   std::vector<std::string> tags;

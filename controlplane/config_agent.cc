@@ -15,9 +15,7 @@ namespace {
 
 // Agent keys that we know and do not act on, by their first part (spec 10.1, and what most
 // `datadog.yaml` files hold besides).
-constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
-                                                  "dogstatsd_stream_log_too_big",
-                                                  "dogstatsd_pipe_name",
+constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_log_too_big",
                                                   "dogstatsd_windows_pipe_security_descriptor",
                                                   "dogstatsd_packet_buffer_size",
                                                   "dogstatsd_packet_buffer_flush_timeout",
@@ -163,6 +161,20 @@ void read_udp_port(const Value& v, Config& c) {
   c.udp_port = number && port > 0 ? static_cast<uint16_t>(port) : 0;  // spec 2.1
 }
 
+// The path of a Unix socket; empty: off.
+void read_socket_path(const Value& v, std::string& path) {
+  v.read(path);
+  if (path.size() > 107) v.fail("must be at most 107 bytes, the kernel's limit");
+}
+
+// A name without a slash is one of Windows, which the Agent ignores elsewhere.
+void read_pipe_path(const Value& v, std::string& path) {
+  v.read(path);
+  if (path.empty() || path.front() == '/') return;
+  v.warn("is not an absolute path, which a pipe of this system has; there is no pipe");
+  path.clear();
+}
+
 void read_eol(const Value& v, Config& c) {
   std::vector<std::string> names;
   v.read(names);
@@ -252,10 +264,9 @@ void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("bind_host")) v->read(c.bind_host);
   if (auto v = keys.get("dogstatsd_port")) read_udp_port(*v, c);
   if (auto v = keys.get("dogstatsd_non_local_traffic")) v->read(c.non_local_traffic);
-  if (auto v = keys.get("dogstatsd_socket")) {
-    v->read(c.socket_path);
-    if (c.socket_path.size() > 107) v->fail("must be at most 107 bytes, the kernel's limit");
-  }
+  if (auto v = keys.get("dogstatsd_socket")) read_socket_path(*v, c.socket_path);
+  if (auto v = keys.get("dogstatsd_stream_socket")) read_socket_path(*v, c.stream_socket_path);
+  if (auto v = keys.get("dogstatsd_pipe_name")) read_pipe_path(*v, c.pipe_path);
   if (auto v = keys.get("dogstatsd_origin_detection")) v->read(c.origin_detection);
   if (auto v = keys.get("container_proc_root")) read_proc_root(*v, c);
   if (auto v = keys.get("dogstatsd_so_rcvbuf")) v->read_int(c.so_rcvbuf, 0, 1u << 30);

@@ -9,15 +9,30 @@
 
 namespace penstock {
 
+// The listener that has connections (spec 2.8).
+inline constexpr std::string_view kStreamListener = "uds-unix";
+
 // The parts that add up, by the names of stats.h.
-inline constexpr std::string_view kMalformed[] = {"malformed_ethernet", "malformed_ipv4",
-                                                  "malformed_ipv6",     "malformed_udp",
-                                                  "malformed_checksum", "malformed_fragment"};
-inline constexpr std::string_view kReceivedParts[] = {
-    "not_ours",       "malformed_ethernet", "malformed_ipv4",     "malformed_ipv6",
-    "malformed_udp",  "malformed_checksum", "malformed_fragment", "fragments_joined",
-    "fragments_full", "fragments_waiting",  "truncated",          "ring_full",
-    "dispatched"};
+inline constexpr std::string_view kMalformed[] = {
+    "malformed_ethernet",    "malformed_ipv4",       "malformed_ipv6",
+    "malformed_udp",         "malformed_checksum",   "malformed_fragment",
+    "malformed_frame_empty", "malformed_frame_long", "malformed_cut_off"};
+inline constexpr std::string_view kReceivedParts[] = {"not_ours",
+                                                      "malformed_ethernet",
+                                                      "malformed_ipv4",
+                                                      "malformed_ipv6",
+                                                      "malformed_udp",
+                                                      "malformed_checksum",
+                                                      "malformed_fragment",
+                                                      "malformed_frame_empty",
+                                                      "malformed_frame_long",
+                                                      "malformed_cut_off",
+                                                      "fragments_joined",
+                                                      "fragments_full",
+                                                      "fragments_waiting",
+                                                      "truncated",
+                                                      "ring_full",
+                                                      "dispatched"};
 inline constexpr std::string_view kLinesOkParts[] = {"metrics", "events", "service_checks"};
 inline constexpr std::string_view kSampleParts[] = {
     "aggregated", "timestamped", "unsupported_timestamped", "filtered", "overflow",

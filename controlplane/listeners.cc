@@ -1,8 +1,10 @@
 #include "controlplane/listeners.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -22,7 +26,7 @@
 namespace penstock {
 namespace {
 
-constexpr unsigned kUdsMode = 0722;  // spec 2.2
+constexpr unsigned kUdsMode = 0722;  // spec 2.2; of pipes as well
 
 absl::StatusOr<sockaddr_un> unix_address(const std::string& path) {
   sockaddr_un address{};
@@ -186,27 +190,93 @@ absl::Status open_udp(Listener& listener, const Listener* first, uint32_t so_rcv
   return absl::OkStatus();
 }
 
+bool is_unix_socket(ListenerKind kind) {
+  return kind == ListenerKind::kUdsDatagram || kind == ListenerKind::kUdsStream;
+}
+
 absl::Status open_uds(Listener& listener, uint32_t so_rcvbuf) {
   const std::string& path = listener.spec.address;
-  absl::StatusOr<Fd> fd = bind_unix(path, SOCK_DGRAM, kUdsMode);
+  const bool stream = listener.spec.kind == ListenerKind::kUdsStream;
+  absl::StatusOr<Fd> fd = bind_unix(path, stream ? SOCK_STREAM : SOCK_DGRAM, kUdsMode);
   if (!fd.ok()) {
     return absl::Status(fd.status().code(),
-                        cat("dogstatsd_socket = \"", path, "\": ", to_std(fd.status().message())));
+                        cat(stream ? "dogstatsd_stream_socket" : "dogstatsd_socket", " = \"", path,
+                            "\": ", to_std(fd.status().message())));
   }
+  // As many as the system allows wait while there is no data plane, or no room for another.
+  if (stream && ::listen(fd->get(), INT_MAX) != 0)
+    return errno_status(errno, cat("listen on ", path));
   const absl::Status buffer = set_receive_buffer(fd->get(), so_rcvbuf);
   if (!buffer.ok()) spdlog::warn("{}: {}", path, to_std(buffer.message()));
   listener.socket = *std::move(fd);
   return absl::OkStatus();
 }
 
-// `opened`: those before it.
-absl::Status open(Listener& listener, std::span<const Listener> opened, uint32_t so_rcvbuf) {
-  if (listener.spec.kind != ListenerKind::kUdp) return open_uds(listener, so_rcvbuf);
+// A FIFO that is there is used as it is, with the mode it has.
+absl::Status make_pipe(const std::string& path) {
+  if (::mkfifo(path.c_str(), kUdsMode) == 0) {
+    if (::chmod(path.c_str(), kUdsMode) == 0) return absl::OkStatus();  // whatever the umask
+    return errno_status(errno, cat("cannot set the mode of ", path));
+  }
+  if (errno != EEXIST) {
+    const bool missing = errno == ENOENT;
+    return errno_status(errno,
+                        cat("cannot make the pipe",
+                            missing ? " (create its directory, or choose another path)" : ""));
+  }
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) == 0 && S_ISFIFO(st.st_mode)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "exists and is not a pipe; remove it or choose another path");
+}
+
+// Open for writing as well, it never comes to an end when writers go. The lock is of the open file,
+// which every data plane shares: it tells another penstockd that this one reads the pipe.
+absl::StatusOr<Fd> lock_pipe(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  struct stat st {};
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0) return errno_status(errno, "cannot open it");
+  if (!S_ISFIFO(st.st_mode)) return absl::FailedPreconditionError("is not a pipe any more");
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::AlreadyExistsError(
+        "another process has locked it; stop that process or choose another path");
+  }
+  return fd;
+}
+
+absl::Status open_pipe(Listener& listener) {
+  const std::string& path = listener.spec.address;
+  absl::Status status = make_pipe(path);
+  if (status.ok()) {
+    absl::StatusOr<Fd> fd = lock_pipe(path);
+    if (fd.ok()) listener.socket = *std::move(fd);
+    status = fd.status();
+  }
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      cat("dogstatsd_pipe_name = \"", path, "\": ", to_std(status.message())));
+}
+
+// The socket among `opened` whose address `listener` shares; null: it is the first, or alone.
+const Listener* first_shared(const Listener& listener, std::span<const Listener> opened) {
   const auto first = std::ranges::find_if(opened, [](const Listener& l) {
     return l.spec.kind == ListenerKind::kUdp && l.spec.shared && l.socket.valid();
   });
-  const bool join = listener.spec.shared && first != opened.end();
-  return open_udp(listener, join ? &*first : nullptr, so_rcvbuf);
+  return listener.spec.shared && first != opened.end() ? &*first : nullptr;
+}
+
+// `opened`: those before it.
+absl::Status open(Listener& listener, std::span<const Listener> opened, uint32_t so_rcvbuf) {
+  switch (listener.spec.kind) {
+    case ListenerKind::kUdp:
+      return open_udp(listener, first_shared(listener, opened), so_rcvbuf);
+    case ListenerKind::kUdsDatagram:
+    case ListenerKind::kUdsStream:
+      return open_uds(listener, so_rcvbuf);
+    case ListenerKind::kPipe:
+      return open_pipe(listener);
+  }
+  std::abort();  // no such kind
 }
 
 }  // namespace
@@ -229,7 +299,7 @@ absl::StatusOr<Fd> bind_unix(const std::string& path, int type, unsigned mode) {
 }
 
 void refuse_senders(const Listener& listener) {
-  if (listener.spec.kind != ListenerKind::kUdsDatagram || !listener.socket.valid()) return;
+  if (!is_unix_socket(listener.spec.kind) || !listener.socket.valid()) return;
   if (::shutdown(listener.socket.get(), SHUT_RD) != 0) {
     spdlog::warn("listener {}: its senders cannot be told of the stop: {}", listener.spec.name,
                  std::strerror(errno));
@@ -238,13 +308,14 @@ void refuse_senders(const Listener& listener) {
 
 bool refuses_senders(const Listener& listener) {
   pollfd socket{listener.socket.get(), POLLRDHUP, 0};
-  return listener.spec.kind == ListenerKind::kUdsDatagram && listener.socket.valid() &&
+  return is_unix_socket(listener.spec.kind) && listener.socket.valid() &&
          ::poll(&socket, 1, 0) == 1;
 }
 
 bool same_listener(const ListenerSpec& configured, const ListenerSpec& running) {
   if (configured.name != running.name || configured.kind != running.kind ||
-      configured.eol_required != running.eol_required || configured.spread != running.spread) {
+      configured.eol_required != running.eol_required || configured.spread != running.spread ||
+      configured.connections != running.connections) {
     return false;
   }
   if (configured.kind != ListenerKind::kUdp) return configured.address == running.address;

@@ -13,7 +13,10 @@ void set(StatsBlockValues& block, std::string_view name, uint64_t value) {
   }
 }
 
-void settle_source(StatsBlockValues& b) { set(b, "received", sum_of_names(b, kReceivedParts)); }
+void settle_source(StatsBlockValues& b) {
+  set(b, "received", sum_of_names(b, kReceivedParts));
+  set(b, "connections_closed", b.get("connections"));  // with the process
+}
 
 void settle_shard(StatsBlockValues& b) {
   set(b, "lines_ok", sum_of_names(b, kLinesOkParts));

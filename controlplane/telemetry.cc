@@ -109,6 +109,27 @@ void origins(Text& text, const Blocks& blocks) {
   }
 }
 
+void connections(Text& text, const Blocks& blocks) {
+  const auto each = [&](const auto& sample) {
+    for (const StatsBlockValues& b : blocks) {
+      if (b.kind == StatsBlock::kListener && b.label == kStreamListener) sample(b);
+    }
+  };
+  text.family("penstock_connections", "gauge", "Connections of a stream listener open now.");
+  each([&](const StatsBlockValues& b) {
+    text.sample({{"source", b.label}}, b.get("connections") - b.get("connections_closed"));
+  });
+  text.family(
+      "penstock_connections_total", "counter",
+      "Connections accepted and closed, times the limit was reached, and accepts that failed.");
+  each([&](const StatsBlockValues& b) {
+    text.sample({{"source", b.label}, {"event", "accepted"}}, b.get("connections"));
+    text.sample({{"source", b.label}, {"event", "closed"}}, b.get("connections_closed"));
+    text.sample({{"source", b.label}, {"event", "full"}}, b.get("connections_full"));
+    text.sample({{"source", b.label}, {"event", "accept_failed"}}, b.get("accept_failed"));
+  });
+}
+
 uint64_t shards(const Blocks& blocks, std::string_view name) {
   return sum_of(blocks, StatsBlock::kShard, name);
 }
@@ -236,6 +257,7 @@ std::string Monitor::metrics(uint64_t dropped_control_clients) const {
   processes(text, delivery_.state(), supervisor_.greeted(), heartbeat_age_ms());
   sources(text, blocks);
   origins(text, blocks);
+  connections(text, blocks);
   lines(text, blocks);
   samples(text, blocks);
   segments(text, blocks, live, delivery_.corrupt_segments());

@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/core/senders.h"
 #include "dataplane/core/sleeper.h"
 #include "dataplane/origin/resolver.h"
@@ -168,7 +169,7 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   SourceStats* sources = &source;
   LossStats loss;
   LossStats* losses = &loss;
-  PacketRing ring(uring::ring_slots(*plan));
+  PacketRing ring(io_ring_slots(*plan));
   auto sleeper = *Sleeper::create();
   const uring::Outlet outlet{&ring, sleeper.get()};
   std::vector<Fd> receivers;

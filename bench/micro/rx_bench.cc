@@ -91,7 +91,6 @@ struct Bench {
   Bench() {
     const std::string path = write_pcap(make_frames());
     plan->limits = bench_plan()->limits;
-    plan->limits.fragments = 1024;
     PortPlan& spec = add_port(*plan, "pcap", cat("net_pcap0,rx_pcap=", path, ",infinite_rx=1"));
     spec.descriptors = 2048;
     add_eal_args(*plan, "0@0");
@@ -121,7 +120,7 @@ void BM_ReceiveToRing(benchmark::State& state) {
   Bench& b = Bench::get();
   PacketRing& ring = b.shards->pointers[0]->add_ring(4096);
   const PipelineSink::Target target{b.shards->pointers[0], &ring};
-  RxLoop<PipelineSink> loop(b.queue(), IdleMode::kBusy, PipelineSink({&target, 1}));
+  RxLoop<PipelineSink> loop(b.queue(), IdleMode::kBusy, PipelineSink({&target, 1}, false));
   const uint64_t before = b.stats->dispatched.get();
   for ([[maybe_unused]] auto _ : state) {
     loop.pass();

@@ -38,6 +38,7 @@ inline std::unique_ptr<Plan> bench_plan() {
                   .set_members = 65536,
                   .carry_bytes = 4ull << 20,
                   .ring_slots = 4096,
+                  .fragments = 1024,
                   .origins = 64,
                   .segments_held = 60,
                   .segment_bytes_held = 1ull << 28};

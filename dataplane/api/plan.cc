@@ -71,7 +71,8 @@ bool references_fit(const Plan& p) {
   for (size_t i = 0; i < p.listener_count; ++i) {
     const ListenerPlan& l = p.listeners[i];
     ok = ok && inside(p, l.name) && inside(p, l.address) &&
-         static_cast<size_t>(l.kind) < kListenerKinds;
+         static_cast<size_t>(l.kind) < kListenerKinds &&
+         (l.kind != ListenerKind::kUdsStream || l.connections != 0);
   }
   for (size_t i = 0; i < p.rx_count; ++i) ok = ok && p.rx[i].port < p.port_count;
   for (size_t i = 0; i < p.shard_count; ++i)

@@ -48,8 +48,8 @@ struct TextRef {
 
 enum class Wiring : uint8_t { kInline, kPipeline };  // architecture, section 4
 enum class IdleMode : uint8_t { kAdaptive, kBusy };
-enum class ListenerKind : uint8_t { kUdp, kUdsDatagram };
-inline constexpr size_t kListenerKinds = 2;
+enum class ListenerKind : uint8_t { kUdp, kUdsDatagram, kUdsStream, kPipe };
+inline constexpr size_t kListenerKinds = 4;
 
 struct IpAddress {
   std::array<uint8_t, 16> bytes;  // network order; IPv4 in the first four
@@ -90,7 +90,7 @@ struct ShardPlan {
   uint16_t cpu;
 };
 
-// One kernel socket, opened by penstockd and inherited by the data plane.
+// One kernel socket or pipe, opened by penstockd and inherited by the data plane.
 struct ListenerPlan {
   TextRef name;     // "udp", "uds-unixgram": the listener ids of spec 2.8
   TextRef address;  // "127.0.0.1:8125" or the path, for messages
@@ -98,6 +98,7 @@ struct ListenerPlan {
   uint8_t eol_required;      // spec section 4, step 3
   uint8_t spread;            // 1: packets go to any shard, not to that of their flow
   uint8_t origin_detection;  // 1: packets have the container of the process that sent them
+  uint16_t connections;      // kUdsStream: at most so many at a time
 };
 
 struct LimitsPlan {
@@ -177,6 +178,10 @@ struct Plan {
   // By listener: how many of its socket's drops earlier data planes have counted, modulo 2^32. No
   // configuration, and so before the hash.
   std::array<uint32_t, kPlanListenersMax> drops_counted;
+  // By listener, of pipes: 1 if the data plane before this one may have taken the beginning of a
+  // line with it, so that what comes up to the next line feed is not a line. No configuration
+  // either.
+  std::array<uint8_t, kPlanListenersMax> line_lost;
   uint64_t hash;         // XXH3 of every byte after this field; equal Plans have equal hashes
   uint16_t control_cpu;  // keeper, and the io thread unless io_cpu says otherwise
   uint16_t io_cpu;

@@ -43,27 +43,34 @@ static_assert(sizeof(Counter) == 8);
 // where `offered` = received + missed + no_buffer. Sources are rx queues (writer: their lcore;
 // `missed` and `no_buffer`: the keeper, in a SourceLossStats) and listeners (writer: the io
 // thread).
-#define PENSTOCK_SOURCE_COUNTERS(X)                                                 \
-  X(received)       /* packets taken from the NIC or the socket */                  \
-  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */       \
-  X(not_ours)       /* another protocol, address or port; answered ones included */ \
-  X(malformed_ethernet)                                                             \
-  X(malformed_ipv4)                                                                 \
-  X(malformed_ipv6)                                                                 \
-  X(malformed_udp)                                                                  \
-  X(malformed_checksum)                                                             \
-  X(malformed_fragment) /* IP fragments that never made a datagram: the others did  \
-                           not come in time, they overlap, or are too many */       \
-  X(fragments_joined)   /* fragments beyond the first of joined datagrams; the      \
-                           datagram itself is in one of the others */               \
-  X(fragments_full)     /* fragments refused or given up early: limits.fragments */ \
-  X(fragments_waiting)  /* for the others of their datagram; a level, not a sum */  \
-  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */      \
-  X(ring_full)          /* shard ring full, newest dropped */                       \
-  X(dispatched)         /* handed to a shard */                                     \
-  X(replies)            /* ARP, NDP, ICMP echo answers and announcements of our     \
-                           addresses sent; outside the identity */                  \
-  X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
+#define PENSTOCK_SOURCE_COUNTERS(X)                                                               \
+  X(received)       /* packets taken from the NIC or the socket */                                \
+  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */                     \
+  X(not_ours)       /* another protocol, address or port; answered ones included */               \
+  X(malformed_ethernet)                                                                           \
+  X(malformed_ipv4)                                                                               \
+  X(malformed_ipv6)                                                                               \
+  X(malformed_udp)                                                                                \
+  X(malformed_checksum)                                                                           \
+  X(malformed_fragment)    /* IP fragments that never made a datagram: the others did             \
+                              not come in time, they overlap, or are too many */                  \
+  X(malformed_frame_empty) /* stream: a frame of length 0; ends its connection */                 \
+  X(malformed_frame_long)  /* stream: one longer than dogstatsd_buffer_size; likewise */          \
+  X(malformed_cut_off)     /* stream: ends in a frame; pipe: a drain in a line */                 \
+  X(fragments_joined)      /* fragments beyond the first of joined datagrams; the                 \
+                              datagram itself is in one of the others */                          \
+  X(fragments_full)        /* fragments refused or given up early: limits.fragments */            \
+  X(fragments_waiting)     /* for the others of their datagram; a level, not a sum */             \
+  X(truncated)             /* longer than dogstatsd_buffer_size; refused whole */                 \
+  X(ring_full)             /* shard ring full, newest dropped */                                  \
+  X(dispatched)            /* handed to a shard */                                                \
+  X(replies)               /* ARP, NDP, ICMP echo answers and announcements of our                \
+                              addresses sent; outside the identity */                             \
+  X(replies_limited) /* answers not sent: rate limit or full tx queue; outside the identity */    \
+  X(connections)     /* stream: accepted; outside the identity, like those that follow */         \
+  X(connections_closed)                                                                           \
+  X(connections_full) /* times the limit of connections was reached: others wait in the kernel */ \
+  X(accept_failed)    /* for want of descriptors or memory; tried again each second */
 
 // What a source lost before we could take it; writer: the keeper (ports) or the io thread
 // (listeners).

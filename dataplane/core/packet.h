@@ -14,7 +14,6 @@ enum class Source : uint8_t { kUdp = 0, kUds = 1, kUdsStream = 2, kPipe = 3 };
 
 // Packet::flags.
 inline constexpr uint8_t kPacketEolRequired = 1;  // spec section 4, step 3, holds for its source
-inline constexpr uint8_t kPacketSpread = 2;       // the io thread's: it may go to any shard
 
 // Bytes that may be read, not used, past the end of every packet, so that SIMD loads need no tail
 // loop. Whoever fills in a Packet guarantees them: mbuf tailroom, io buffers and test buffers all

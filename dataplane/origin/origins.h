@@ -93,7 +93,8 @@ class Origins {
 
   static State state_of(Outcome outcome) { return static_cast<State>(outcome); }
   [[nodiscard]] Bucket& bucket_of(uint32_t pid) {
-    return buckets_[uint64_t{pid * 0x9e3779b1u} * buckets_.size() >> 32];
+    const uint32_t mixed = pid * 0x9e3779b1u;
+    return buckets_[uint64_t{mixed} * buckets_.size() >> 32];
   }
   [[nodiscard]] Entry* find(uint32_t pid);
   [[nodiscard]] bool fresh(const Entry& e) const;

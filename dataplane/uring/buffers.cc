@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <numeric>
-#include <vector>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
@@ -53,11 +52,19 @@ absl::StatusOr<std::unique_ptr<Buffers>> Buffers::create(io_uring* ring, uint32_
   std::vector<uint16_t> all(count);
   std::iota(all.begin(), all.end(), uint16_t{0});
   b->provide(all);
+  b->home_.reserve(count);
   return b;
 }
 
 Buffers::~Buffers() {
   if (memory_ != nullptr) ::munmap(memory_, memory_bytes_);
+}
+
+void Buffers::provide_home() {
+  if (home_.empty()) return;
+  provide(home_);
+  lent_ -= static_cast<uint32_t>(home_.size());
+  home_.clear();
 }
 
 void Buffers::provide(std::span<const uint16_t> ids) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "dataplane/base/status.h"
 
@@ -31,11 +32,21 @@ class Buffers {
   [[nodiscard]] const uint8_t* data(uint16_t id) const { return first_ + id * stride_; }
   [[nodiscard]] uint32_t count() const { return count_; }
 
-  // The io thread. Gives these back to the kernel, all at once.
-  void provide(std::span<const uint16_t> ids);
+  // The io thread. A completion named a buffer: it is ours until it comes home.
+  void lend() { ++lent_; }
+  // The io thread. Nobody uses it any more; the kernel has it after the next `provide_home`.
+  void come_home(uint16_t id) { home_.push_back(id); }
+  // The io thread. Gives those that came home back to the kernel, all at once.
+  void provide_home();
+
+  // The io thread. Buffers that are not the kernel's.
+  [[nodiscard]] uint32_t lent() const { return lent_; }
+  // The io thread. Those that are.
+  [[nodiscard]] uint32_t left() const { return count_ - lent_; }
 
  private:
   Buffers() = default;
+  void provide(std::span<const uint16_t> ids);
 
   void* memory_ = nullptr;  // the ring's entries, then the buffers
   size_t memory_bytes_ = 0;
@@ -44,6 +55,8 @@ class Buffers {
   size_t stride_ = 0;
   uint32_t bytes_ = 0;  // what the kernel may write
   uint32_t count_ = 0;
+  uint32_t lent_ = 0;
+  std::vector<uint16_t> home_;
 };
 
 }  // namespace penstock::uring

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/uring/loop.h"
 
 namespace penstock {
@@ -18,7 +19,7 @@ absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::ve
   std::vector<uring::Outlet> outlets;
   outlets.reserve(shards.size());
   for (ShardWorker* shard : shards) {
-    outlets.push_back({&shard->add_ring(uring::ring_slots(plan)), &shard->sleeper()});
+    outlets.push_back({&shard->add_ring(io_ring_slots(plan)), &shard->sleeper()});
   }
   ASSIGN_OR_RETURN(auto loop, uring::Loop::create(plan, std::move(sockets), sources, losses,
                                                   outlets, std::move(origins)));

@@ -61,8 +61,8 @@ absl::Status check_socket(int fd, ListenerKind kind) {
 
 }  // namespace
 
-absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd socket,
-                                          SourceStats& source, LossStats& loss) {
+absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, uint16_t index,
+                                          Fd socket, SourceStats& source, LossStats& loss) {
   const ListenerPlan& p = plan.listeners[slot];
   Listener l;
   l.name_ = plan.str(p.name);
@@ -85,13 +85,14 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.buffer_size_ = plan.dogstatsd.buffer_size;
   l.drops_seen_ = plan.drops_counted[slot];
   l.slot_ = slot;
+  l.index_ = index;
   l.kind_ = p.kind;
-  if (p.eol_required != 0) l.packet_flags_ |= kPacketEolRequired;
-  if (p.spread != 0) l.packet_flags_ |= kPacketSpread;
+  l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;
+  l.spread_ = p.spread != 0;
   return l;
 }
 
-uint64_t Listener::user_data() const { return pack({Kind::kReceive, slot_, generation_}); }
+uint64_t Listener::user_data() const { return pack({Kind::kReceive, index_, generation_}); }
 
 void Listener::arm(io_uring_sqe* sqe) {
   ++generation_;

@@ -1,6 +1,7 @@
 #include "dataplane/uring/loop.h"
 
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
@@ -25,9 +27,10 @@ using std::chrono::seconds;
 using SteadyClock = std::chrono::steady_clock;
 using State = Listener::State;
 
-// One pass submits at most a receive or a cancel for each listener, the wake-up and the timer.
-constexpr unsigned kSubmissions = 64;
-static_assert(kSubmissions >= 2 * kPlanListenersMax + 2);
+constexpr unsigned kSubmissions = 64;         // that go to the kernel at once
+constexpr unsigned kCompletionsMax = 65536;   // the kernel's limit
+constexpr uint32_t kConnectionsMax = 65535;   // that user_data can name
+constexpr unsigned kDescriptorsBeside = 256;  // for all but connections
 
 constexpr microseconds kStarvedWait{200};  // how long a starved listener waits for buffers to free
 constexpr seconds kDrainLimit{2};
@@ -35,6 +38,24 @@ constexpr seconds kShardsLimit{10};
 
 absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
+}
+
+// A descriptor for each connection, where the system's usual limit is for fewer.
+void raise_descriptor_limit(uint32_t connections) {
+  const rlim_t needed = connections + kDescriptorsBeside;
+  rlimit limit{};
+  if (connections == 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
+    return;
+  }
+  const rlim_t allowed = limit.rlim_max;
+  limit = {needed, std::max(needed, allowed)};
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  limit = {allowed, allowed};
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  spdlog::warn(
+      "{} connections need {} descriptors, and {} are allowed: beyond them accepting fails; raise "
+      "the limit (ulimit -n, LimitNOFILE=) or lower penstock.listeners.uds_stream.connections",
+      connections, needed, allowed);
 }
 
 }  // namespace
@@ -45,22 +66,20 @@ absl::Status too_late(std::string_view what) {
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
-//  4. A buffer is the kernel's, or its packet waits for its origin, or it is in exactly one slot of
-//     one shard's ring, or in `home_`. There
-//     are no more buffers than slots in any one ring, so a push always succeeds: nothing is
-//     dropped here. Without buffers the kernel holds packets back: UDS senders wait, UDP is
-//     dropped by the kernel and counted as missed.
+//  4. A buffer is the kernel's, or its packet waits for its origin, or it is the owner of exactly
+//  one
+//     slot of one shard's ring, or waits to be split, or is about to go home. There are slots for
+//     all buffers in any one ring, so a push always succeeds: nothing is dropped here. Without
+//     buffers the kernel holds packets back: UDS senders and writers wait, UDP is dropped by the
+//     kernel and counted as missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
-//  6. Without work the thread sleeps in the kernel with no limit. Only a starved listener needs to
-//     look at the shards, every kStarvedWait, as finishing a packet wakes nobody.
+//  6. Without work the thread sleeps in the kernel with no limit. Only what is starved of buffers,
+//     or waits to be split, needs to look at the shards, every kStarvedWait, as finishing a packet
+//     wakes nobody.
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
-//  8. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
+//  8. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
 //     then the origins of packets that wait for one, then the shards.
-//  9. What comes by a listener that is set to spread goes to the shard with the least to do, for
-//     kSpreadRun buffers at a time: the packets of one buffer go to one shard.
-
-uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
 
 absl::Status check_buffers(const Plan& plan) {
   if (!std::has_single_bit(plan.io_buffers) || plan.io_buffers > Buffers::kCountMax) {
@@ -70,6 +89,10 @@ absl::Status check_buffers(const Plan& plan) {
   if (const uint32_t size = plan.dogstatsd.buffer_size; size == 0 || size > UINT16_MAX) {
     return absl::InvalidArgumentError(
         cat("dogstatsd_buffer_size: ", size, " is not between 1 and ", UINT16_MAX));
+  }
+  if (const uint32_t streams = streams_of(plan); streams > kConnectionsMax) {
+    return absl::InvalidArgumentError(cat("penstock.listeners.uds_stream.connections: ", streams,
+                                          " are more than ", kConnectionsMax));
   }
   return absl::OkStatus();
 }
@@ -83,27 +106,50 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
          losses.size() == plan.listener_count && !outlets.empty());
   RETURN_IF_ERROR(check_buffers(plan));
   std::unique_ptr<Loop> loop(new Loop);
+  const uint32_t streams = streams_of(plan);
   // A completion for each buffer, and the last ones of every operation.
-  const unsigned completions = 2 * std::max<unsigned>(plan.io_buffers, kSubmissions);
+  const unsigned completions =
+      std::min(2 * std::max<unsigned>(plan.io_buffers + streams, kSubmissions), kCompletionsMax);
   ASSIGN_OR_RETURN(loop->ring_, Ring::create(kSubmissions, completions));
   ASSIGN_OR_RETURN(loop->buffers_,
                    Buffers::create(loop->ring_->get(), plan.io_buffers,
                                    Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
+  ASSIGN_OR_RETURN(loop->assemblies_,
+                   Assemblies::create(assemblies_of(plan), plan.dogstatsd.buffer_size));
+  for (const Outlet& o : outlets) assert(o.ring->slots() >= io_ring_slots(plan));
+  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan));
+  loop->input_ =
+      std::make_unique<StreamInput>(*loop->buffers_, *loop->assemblies_, *loop->outlets_);
+  loop->connections_ =
+      std::make_unique<Connections>(*loop->ring_, *loop->buffers_, *loop->input_, streams);
+  loop->pipes_ = std::make_unique<Pipes>(*loop->ring_, *loop->buffers_, *loop->input_);
   for (uint16_t i = 0; i < plan.listener_count; ++i) {
-    ASSIGN_OR_RETURN(Listener l,
-                     Listener::create(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
-    loop->listeners_.push_back(std::move(l));
-  }
-  for (const Outlet& o : outlets) {
-    assert(o.ring->slots() >= plan.io_buffers);
-    loop->outlets_.push_back({.ring = o.ring, .sleeper = o.sleeper, .packets = {}});
+    RETURN_IF_ERROR(loop->add_listener(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
   }
   loop->origins_ = std::move(origins);
-  loop->home_.reserve(plan.io_buffers);
+  raise_descriptor_limit(streams);
   // Blocking, as io_uring answers a read of a non-blocking one with EAGAIN instead of waiting.
   loop->wake_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
   if (!loop->wake_event_.valid()) return errno_status(errno, "eventfd of the io thread");
   return loop;
+}
+
+absl::Status Loop::add_listener(const Plan& plan, uint16_t slot, Fd socket, SourceStats& source,
+                                LossStats& loss) {
+  switch (plan.listeners[slot].kind) {
+    case ListenerKind::kUdsStream:
+      return connections_->add_listener(plan, slot, std::move(socket), source);
+    case ListenerKind::kPipe:
+      return pipes_->add(plan, slot, std::move(socket), source);
+    case ListenerKind::kUdp:
+    case ListenerKind::kUdsDatagram:
+      break;
+  }
+  const auto index = static_cast<uint16_t>(listeners_.size());
+  ASSIGN_OR_RETURN(Listener l,
+                   Listener::create(plan, slot, index, std::move(socket), source, loss));
+  listeners_.push_back(std::move(l));
+  return absl::OkStatus();
 }
 
 void Loop::wake() {
@@ -119,6 +165,8 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
   RETURN_IF_ERROR(cancel());
   RETURN_IF_ERROR(wait_for_origins());
   RETURN_IF_ERROR(wait_for_shards());
+  connections_->publish_counts();
+  pipes_->publish_counts();
   read_drops();
   return absl::OkStatus();
 }
@@ -127,7 +175,7 @@ absl::Status Loop::start() {
   RETURN_IF_ERROR(ring_->enable());
   read_drops();
   arm_wake();
-  for (Listener& l : listeners_) l.arm(next_sqe());
+  rearm();
   return absl::OkStatus();
 }
 
@@ -135,11 +183,11 @@ absl::Status Loop::start() {
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
   const Now now = read_clock();
-  arrival_.set(now.unix_ms);
+  outlets_->set_arrival(now.unix_ms);
   taken_ = 0;
   if (origins_ != nullptr) {
     origins_->begin_pass(now.unix_ms);
-    origins_->settle([this](const Packet& p) { dispatch(p); });
+    origins_->settle([this](const Packet& p) { outlets_->dispatch(p); });
   }
   unsigned head;
   unsigned count = 0;
@@ -150,11 +198,26 @@ absl::Status Loop::pass(Micros limit) {
   }
   io_uring_cq_advance(ring_->get(), count);
   if (origins_ != nullptr) origins_->end_pass();
-  for (Gather& g : outlets_) send(g);
+  hand_over();
   for (Listener& l : listeners_) l.publish_counts();
-  reclaim();
+  connections_->publish_counts();
+  pipes_->publish_counts();
   rearm();
   return absl::OkStatus();
+}
+
+// Publishes what came, takes back what the shards have finished, and goes on with what waited for
+// them.
+void Loop::hand_over() {
+  outlets_->flush();
+  reclaim();
+  if (input_->waiting()) {
+    input_->resume([this](Stream& s) {
+      if (!s.is_pipe()) connections_->settle(s.slot);
+    });
+    outlets_->flush();
+  }
+  buffers_->provide_home();
 }
 
 absl::Status Loop::wait(Micros limit) {
@@ -170,7 +233,10 @@ absl::Status Loop::wait(Micros limit) {
   return errno_status(-rc, "io_uring_enter");
 }
 
-Loop::Micros Loop::patience() const { return any(State::kStarved) ? kStarvedWait : kNoLimit; }
+Loop::Micros Loop::patience() const {
+  const bool starved = any(State::kStarved) || connections_->starved() || pipes_->starved();
+  return starved || input_->waiting() ? kStarvedWait : kNoLimit;
+}
 
 void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
   const UserData d = unpack(user_data);
@@ -187,9 +253,23 @@ void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
       for (Listener& l : listeners_) {
         if (l.state() == State::kFailed) l.set_state(State::kIdle);
       }
+      connections_->retry();
+      pipes_->retry();
       break;
     case Kind::kCancel:
-      break;  // the multishot's own last completion is what counts
+      break;  // the last completion of what is cancelled is what counts
+    case Kind::kAccept:
+      connections_->accepted(d, result);
+      break;
+    case Kind::kConnection:
+      connections_->received(d, result, flags);
+      break;
+    case Kind::kPipePoll:
+      pipes_->polled(d, result);
+      break;
+    case Kind::kPipeRead:
+      pipes_->read(d, result, flags);
+      break;
   }
 }
 
@@ -197,17 +277,17 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
   const bool current = d.slot < listeners_.size() && listeners_[d.slot].is_current(d.generation);
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    ++lent_;
+    buffers_->lend();
     std::optional<Packet> packet;
     if (current && result >= 0) {
       packet = listeners_[d.slot].take(buffers_->data(id), static_cast<size_t>(result));
       ++taken_;
     }
     if (packet.has_value()) {
-      packet->owner = uint64_t{id} + 1;
-      route(*packet, listeners_[d.slot].sender(), d.slot);
+      packet->owner = owner_of_buffer(id);
+      route(*packet, listeners_[d.slot]);
     } else {
-      home_.push_back(id);
+      buffers_->come_home(id);
     }
   }
   if (current && (flags & IORING_CQE_F_MORE) == 0) ended(listeners_[d.slot], result);
@@ -225,55 +305,35 @@ void Loop::ended(Listener& l, int result) {
   }
 }
 
-void Loop::route(Packet& packet, const origin::Credentials& sender, uint16_t listener) {
-  packet.arrival = arrival_.next();
-  if (origins_ == nullptr || !origins_->wanted(listener)) return dispatch(packet);
-  origins_->take(packet, sender, listener, [this](const Packet& p) { dispatch(p); });
-}
-
-void Loop::dispatch(const Packet& packet) {
-  const bool spread = (packet.flags & kPacketSpread) != 0;
-  Gather& g = outlets_[spread ? spread_to(packet) : uint64_t{packet.flow} * outlets_.size() >> 32];
-  g.packets[g.count++] = packet;
-  if (g.count == kGather) send(g);
-}
-
-// Rule 9.
-size_t Loop::spread_to(const Packet& packet) {
-  if (spread_run_ >= kSpreadRun) {
-    spread_turn_ = emptiest(outlets_, spread_turn_,
-                            [](const Gather& g) { return g.ring->in_flight() + g.count; });
-    spread_run_ = 0;
-  }
-  if (packet.owner != 0) ++spread_run_;
-  return spread_turn_;
-}
-
-void Loop::send(Gather& g) {
-  if (g.count == 0) return;
-  [[maybe_unused]] const size_t pushed = g.ring->push({g.packets.data(), g.count});
-  assert(pushed == g.count);
-  g.count = 0;
-  g.sleeper->wake();
+void Loop::route(Packet& packet, const Listener& from) {
+  packet.arrival = outlets_->next_arrival();
+  if (from.spread()) packet.flow = outlets_->spread_flow();
+  if (origins_ == nullptr || !origins_->wanted(from.slot())) return outlets_->dispatch(packet);
+  origins_->take(packet, from.sender(), from.slot(),
+                 [this](const Packet& p) { outlets_->dispatch(p); });
 }
 
 void Loop::reclaim() {
-  for (Gather& g : outlets_) {
-    g.ring->reclaim([&](uint64_t owner) { home_.push_back(static_cast<uint16_t>(owner - 1)); });
-  }
-  if (home_.empty()) return;
-  buffers_->provide(home_);
-  lent_ -= static_cast<uint32_t>(home_.size());
-  home_.clear();
+  outlets_->reclaim([this](uint64_t owner) {
+    const auto id = static_cast<uint32_t>(owner);
+    if ((owner & kAssemblyOwner) != 0) {
+      assemblies_->come_home(id);
+    } else {
+      buffers_->come_home(static_cast<uint16_t>(id - 1));
+    }
+  });
 }
 
 void Loop::rearm() {
   if (closing_) return;
   for (Listener& l : listeners_) {
-    const bool fed = l.state() == State::kStarved && lent_ < buffers_->count();
-    if (fed || l.state() == State::kIdle) l.arm(next_sqe());
+    const bool fed = l.state() == State::kStarved && buffers_->left() != 0;
+    if (fed || l.state() == State::kIdle) l.arm(ring_->sqe());
   }
-  if (!timer_armed_ && (taken_ != 0 || any(State::kFailed))) arm_timer();
+  connections_->rearm();
+  pipes_->rearm();
+  const bool failed = any(State::kFailed) || connections_->failed() || pipes_->failed();
+  if (!timer_armed_ && (taken_ != 0 || failed)) arm_timer();
 }
 
 bool Loop::any(State state) const {
@@ -283,13 +343,18 @@ bool Loop::any(State state) const {
 
 absl::Status Loop::drain() {
   const auto deadline = SteadyClock::now() + kDrainLimit;
+  connections_->begin_drain();
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
-    if (taken_ == 0 && !sockets_hold_packets()) return absl::OkStatus();
+    if (drained()) return absl::OkStatus();
   } while (SteadyClock::now() < deadline);
-  spdlog::warn("io: packets kept coming for {} s; the rest stays in the sockets",
-               kDrainLimit.count());
+  spdlog::warn("io: packets kept coming for {} s; the rest stays where it is", kDrainLimit.count());
   return absl::OkStatus();
+}
+
+bool Loop::drained() const {
+  return taken_ == 0 && !sockets_hold_packets() && connections_->drained() && pipes_->drained() &&
+         !input_->waiting();
 }
 
 // By a look at each, as poll calls a socket readable for ever once it is shut to senders.
@@ -304,12 +369,14 @@ absl::Status Loop::cancel() {
   closing_ = true;
   for (const Listener& l : listeners_) {
     if (l.state() != State::kArmed) continue;
-    io_uring_sqe* sqe = next_sqe();
+    io_uring_sqe* sqe = ring_->sqe();
     io_uring_prep_cancel64(sqe, l.user_data(), 0);
     sqe->user_data = pack({Kind::kCancel, 0, 0});
   }
+  connections_->cancel();
+  pipes_->cancel();
   const auto deadline = SteadyClock::now() + kShardsLimit;
-  while (any(State::kArmed)) {
+  while (armed()) {
     RETURN_IF_ERROR(pass(kStarvedWait));
     if (SteadyClock::now() > deadline) return too_late("the kernel did not end the receives");
   }
@@ -320,7 +387,8 @@ absl::Status Loop::cancel() {
 absl::Status Loop::wait_for_origins() {
   const auto deadline = SteadyClock::now() + kDrainLimit;
   while (packets_wait()) {
-    if (SteadyClock::now() > deadline) origins_->give_up([this](const Packet& p) { dispatch(p); });
+    if (SteadyClock::now() > deadline)
+      origins_->give_up([this](const Packet& p) { outlets_->dispatch(p); });
     RETURN_IF_ERROR(pass(kStarvedWait));
   }
   return absl::OkStatus();
@@ -328,9 +396,12 @@ absl::Status Loop::wait_for_origins() {
 
 bool Loop::packets_wait() const { return origins_ != nullptr && origins_->waiting() != 0; }
 
+bool Loop::armed() const { return any(State::kArmed) || connections_->armed() || pipes_->armed(); }
+
 absl::Status Loop::wait_for_shards() {
   const auto deadline = SteadyClock::now() + kShardsLimit;
-  for (reclaim(); lent_ != 0; reclaim()) {
+  pipes_->end();
+  for (hand_over(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over()) {
     if (SteadyClock::now() > deadline) return too_late("the shards did not finish their packets");
     std::this_thread::sleep_for(kStarvedWait);
   }
@@ -342,23 +413,17 @@ void Loop::read_drops() {
 }
 
 void Loop::arm_wake() {
-  io_uring_sqe* sqe = next_sqe();
+  io_uring_sqe* sqe = ring_->sqe();
   io_uring_prep_read(sqe, wake_event_.get(), &wake_count_, sizeof wake_count_, 0);
   sqe->user_data = pack({Kind::kWake, 0, 0});
 }
 
 void Loop::arm_timer() {
   static __kernel_timespec second{.tv_sec = 1, .tv_nsec = 0};
-  io_uring_sqe* sqe = next_sqe();
+  io_uring_sqe* sqe = ring_->sqe();
   io_uring_prep_timeout(sqe, &second, 0, 0);
   sqe->user_data = pack({Kind::kTimer, 0, 0});
   timer_armed_ = true;
-}
-
-io_uring_sqe* Loop::next_sqe() {
-  io_uring_sqe* sqe = io_uring_get_sqe(ring_->get());
-  assert(sqe != nullptr);  // see kSubmissions
-  return sqe;
 }
 
 }  // namespace penstock::uring

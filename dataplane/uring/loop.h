@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -12,34 +11,27 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
-#include "dataplane/core/arrival.h"
-#include "dataplane/core/ring.h"
-#include "dataplane/core/sleeper.h"
 #include "dataplane/origin/origins.h"
+#include "dataplane/uring/assemblies.h"
 #include "dataplane/uring/buffers.h"
+#include "dataplane/uring/connections.h"
 #include "dataplane/uring/listener.h"
+#include "dataplane/uring/outlets.h"
+#include "dataplane/uring/pipes.h"
 #include "dataplane/uring/ring.h"
+#include "dataplane/uring/stream.h"
 #include "dataplane/uring/user_data.h"
 
 namespace penstock::uring {
 
-// The way to one shard: its ring from this thread, and how to wake it.
-struct Outlet {
-  PacketRing* ring;
-  Sleeper* sleeper;
-};
-
-// Slots of an outlet's ring: one for every buffer, so that a ring is never full.
-uint32_t ring_slots(const Plan& plan);
-
 // OK if the Plan's buffers can be had: count a power of two up to Buffers::kCountMax, size within
-// Packet::len.
+// Packet::len; and its connections can be told apart.
 absl::Status check_buffers(const Plan& plan);
 
 // What IoLoop hides; its contract is there.
 class Loop {
  public:
-  // `outlets` have rings of at least `ring_slots`, and outlive the loop. `origins` knows the
+  // `outlets` have rings of at least `io_ring_slots`, and outlive the loop. `origins` knows the
   // containers of senders, where a listener wants them.
   static absl::StatusOr<std::unique_ptr<Loop>> create(
       const Plan& plan, std::vector<Fd> sockets, std::span<SourceStats* const> sources,
@@ -56,30 +48,20 @@ class Loop {
  private:
   using Micros = std::chrono::microseconds;
   static constexpr Micros kNoLimit = Micros::max();
-  static constexpr size_t kGather = 64;
-  static constexpr size_t kSpreadRun = 32;
-
-  // Packets on their way to one shard, gathered so that a burst is published once.
-  struct Gather {
-    PacketRing* ring;
-    Sleeper* sleeper;
-    size_t count = 0;
-    std::array<Packet, kGather> packets;
-  };
 
   Loop() = default;
 
+  absl::Status add_listener(const Plan& plan, uint16_t slot, Fd socket, SourceStats& source,
+                            LossStats& loss);
   absl::Status start();
   absl::Status pass(Micros limit);
   absl::Status wait(Micros limit);
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
-  void route(Packet& packet, const origin::Credentials& sender, uint16_t listener);
-  void dispatch(const Packet& packet);
-  size_t spread_to(const Packet& packet);
-  void send(Gather& g);
+  void route(Packet& packet, const Listener& from);
   void reclaim();
+  void hand_over();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
@@ -88,24 +70,24 @@ class Loop {
   [[nodiscard]] bool packets_wait() const;
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
+  [[nodiscard]] bool drained() const;
+  [[nodiscard]] bool armed() const;
   void read_drops();
   void arm_wake();
   void arm_timer();
-  io_uring_sqe* next_sqe();
 
   // In this order: the ring goes before the buffers the kernel writes to.
   std::unique_ptr<Buffers> buffers_;
-  std::vector<Listener> listeners_;
-  std::vector<Gather> outlets_;
+  std::unique_ptr<Assemblies> assemblies_;
+  std::vector<Listener> listeners_;  // of datagrams
+  std::unique_ptr<Outlets> outlets_;
   std::unique_ptr<origin::Origins> origins_;  // null: no listener wants them
-  std::vector<uint16_t> home_;                // buffers ours and unused, until the end of the pass
+  std::unique_ptr<StreamInput> input_;
+  std::unique_ptr<Connections> connections_;
+  std::unique_ptr<Pipes> pipes_;
   Fd wake_event_;
   uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
-  uint32_t lent_ = 0;        // buffers not the kernel's: in a shard's ring, or in home_
-  ArrivalClock arrival_;
-  size_t spread_turn_ = 0;  // index of an outlet
-  size_t spread_run_ = 0;   // buffers it got in its turn
-  uint64_t taken_ = 0;      // datagrams of this pass
+  uint64_t taken_ = 0;       // datagrams of this pass
   bool timer_armed_ = false;
   bool closing_ = false;  // arm nothing again
   std::unique_ptr<Ring> ring_;

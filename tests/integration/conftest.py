@@ -72,18 +72,8 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def wire():
-    """A lab.Wire: two namespaces and a veth pair of one queue."""
-    yield from make_wire(1)
-
-
-@pytest.fixture
-def wire2():
-    """The same with two queues."""
-    yield from make_wire(2)
-
-
-def make_wire(queues):
-    made = lab.Wire(f"pst{os.getppid()}x{next(numbers)}", queues)
+    """A lab.Wire: two namespaces and a veth pair."""
+    made = lab.Wire(f"pst{os.getppid()}x{next(numbers)}")
     try:
         yield made.open()
     finally:

@@ -66,15 +66,15 @@ def settled(value, seconds):
 
 
 class Wire:
-    """Two namespaces joined by a veth pair of `queues` queues: `daemon` with `interface` and `address`,
+    """Two namespaces joined by a one-queue veth pair: `daemon` with `interface` and `address`,
     where penstockd runs, and `outside` with `peer` and `peer_address`, where traffic comes from. Transmit
-    offloads are off on the peer: AF_XDP would see checksums and VLAN tags that were never filled in."""
+    checksum offload is off on the peer: AF_XDP would see checksums that were never filled in."""
 
     interface, address, address6 = "wire0", "10.125.0.2", "fd00:125::2"
     peer, peer_address, peer_address6 = "wire1", "10.125.0.1", "fd00:125::1"
 
-    def __init__(self, name, queues=1):
-        self.daemon, self.outside, self.queues = f"{name}-d", f"{name}-o", queues
+    def __init__(self, name):
+        self.daemon, self.outside = f"{name}-d", f"{name}-o"
 
     def open(self):
         for netns in (self.daemon, self.outside):
@@ -83,15 +83,15 @@ class Wire:
         return self.plug()
 
     def plug(self):
-        queues = ("numrxqueues", self.queues, "numtxqueues", self.queues)
-        run("ip", "-n", self.outside, "link", "add", self.peer, *queues, "type", "veth",
-            "peer", "name", self.interface, "netns", self.daemon, *queues)
+        one_queue = ("numrxqueues", 1, "numtxqueues", 1)
+        run("ip", "-n", self.outside, "link", "add", self.peer, *one_queue, "type", "veth",
+            "peer", "name", self.interface, "netns", self.daemon, *one_queue)
         for netns, link, v4, v6 in ((self.daemon, self.interface, self.address, self.address6),
                                     (self.outside, self.peer, self.peer_address, self.peer_address6)):
             run("ip", "-n", netns, "addr", "add", f"{v4}/24", "dev", link)
             run("ip", "-n", netns, "addr", "add", f"{v6}/64", "dev", link, "nodad")
             run("ip", "-n", netns, "link", "set", link, "up")
-        run("ethtool", "-K", self.peer, "tx", "off", "txvlan", "off", netns=self.outside)
+        run("ethtool", "-K", self.peer, "tx", "off", netns=self.outside)
         return self
 
     def close(self):

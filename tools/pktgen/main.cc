@@ -28,7 +28,8 @@ constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
 constexpr const char* kHelp =
-    R"(usage: penstock-pktgen (--udp HOST:PORT | --uds PATH | --dpdk DEVICE | --pcap FILE) [options]
+    R"(usage: penstock-pktgen (--udp HOST:PORT | --uds PATH | --uds-stream PATH | --pipe PATH | --pcap FILE)
+                       [options]
        penstock-pktgen --verify OUTPUT --report REPORT [--report REPORT ...]
 
 Sends DogStatsD packets that follow from the options alone, and prints one JSON object: what was
@@ -37,6 +38,8 @@ sent, with the sum of every counter. Interrupted, it still prints it.
 where to:
   --udp HOST:PORT        kernel UDP, a socket for each flow
   --uds PATH             Unix datagram socket; waits while the receiver is full
+  --uds-stream PATH      Unix stream socket, a connection for each flow; waits likewise
+  --pipe PATH            named pipe; waits likewise, and ends each packet with a line feed
   --dpdk DEVICE          a DPDK port: PCI address or vdev, such as
                          net_memif0,role=client,socket=/run/m.sock,socket-abstract=no
   --dpdk-to ADDR:PORT    destination of its frames (10.0.0.2:8125)
@@ -68,7 +71,7 @@ struct Options {
   TrafficOptions traffic;
   RunOptions run;
   uint32_t flows = 16;
-  std::string udp, uds, dpdk, pcap, verify;
+  std::string udp, uds, uds_stream, pipe, dpdk, pcap, verify;
   std::string dpdk_to = "10.0.0.2:8125";
   std::string pcap_to = "10.0.0.2:8125";
   std::vector<std::string> reports;
@@ -105,6 +108,8 @@ absl::Status set_option(std::string_view name, const char* value, Options& o) {
   if (name == "uds") return o.uds = value, absl::OkStatus();
   if (name == "dpdk") return o.dpdk = value, absl::OkStatus();
   if (name == "dpdk-to") return o.dpdk_to = value, absl::OkStatus();
+  if (name == "uds-stream") return o.uds_stream = value, absl::OkStatus();
+  if (name == "pipe") return o.pipe = value, absl::OkStatus();
   if (name == "pcap") return o.pcap = value, absl::OkStatus();
   if (name == "pcap-to") return o.pcap_to = value, absl::OkStatus();
   if (name == "verify") return o.verify = value, absl::OkStatus();
@@ -127,10 +132,11 @@ absl::Status check(const Options& o) {
     return o.reports.empty()
                ? absl::InvalidArgumentError("--verify: give what was sent with --report FILE")
                : absl::OkStatus();
-  const int outputs = !o.udp.empty() + !o.uds.empty() + !o.dpdk.empty() + !o.pcap.empty();
+  const int outputs = !o.udp.empty() + !o.uds.empty() + !o.uds_stream.empty() + !o.pipe.empty() +
+                      !o.dpdk.empty() + !o.pcap.empty();
   if (outputs != 1)
     return absl::InvalidArgumentError(
-        "give one of --udp, --uds, --dpdk, --pcap or --verify; see --help");
+        "give one of --udp, --uds, --uds-stream, --pipe, --dpdk, --pcap or --verify; see --help");
   if (o.flows < 1 || o.flows > 1024)
     return absl::InvalidArgumentError(cat("--flows ", o.flows, ": must be from 1 to 1024"));
   if (!o.pcap.empty() && (o.run.seconds > 0 || o.run.rate > 0))
@@ -139,14 +145,27 @@ absl::Status check(const Options& o) {
 }
 
 absl::StatusOr<Options> parse(int argc, char** argv) {
-  static constexpr std::array<const char*, 19> kNames = {
-      "udp",          "uds",      "dpdk",
-      "dpdk-to",      "pcap",     "pcap-to",
-      "profile",      "contexts", "lines-per-packet",
-      "packet-bytes", "tags",     "prefix",
-      "seed",         "flows",    "rate",
-      "seconds",      "packets",  "verify",
-      "report"};
+  static constexpr std::array<const char*, 21> kNames = {"uds-stream",
+                                                         "pipe",
+                                                         "udp",
+                                                         "uds",
+                                                         "dpdk",
+                                                         "dpdk-to",
+                                                         "pcap",
+                                                         "pcap-to",
+                                                         "profile",
+                                                         "contexts",
+                                                         "lines-per-packet",
+                                                         "packet-bytes",
+                                                         "tags",
+                                                         "prefix",
+                                                         "seed",
+                                                         "flows",
+                                                         "rate",
+                                                         "seconds",
+                                                         "packets",
+                                                         "verify",
+                                                         "report"};
   std::array<option, kNames.size() + 2> longs{};
   for (size_t i = 0; i < kNames.size(); ++i) longs[i] = {kNames[i], required_argument, nullptr, 0};
   longs[kNames.size()] = {"help", no_argument, nullptr, 'h'};
@@ -177,6 +196,8 @@ absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o, const Deck
   if (!o.udp.empty()) return open_udp(o.udp, o.flows);
   if (!o.uds.empty()) return open_uds(o.uds, o.flows);
   if (!o.dpdk.empty()) return open_dpdk(o.dpdk, o.dpdk_to, o.flows, deck.size());
+  if (!o.uds_stream.empty()) return open_uds_stream(o.uds_stream, o.flows);
+  if (!o.pipe.empty()) return open_pipe(o.pipe);
   return open_pcap(o.pcap, o.pcap_to, o.flows);
 }
 
@@ -222,6 +243,7 @@ int main(int argc, char** argv) {
   if (!options.ok()) return fail(options.status(), kExitUsage);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
   const absl::Status done = options->verify.empty() ? send(*options) : verify(*options);
   if (done.ok()) return kExitOk;
   return fail(done, absl::IsInvalidArgument(done) ? kExitUsage : kExitFailed);

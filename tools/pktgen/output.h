@@ -44,6 +44,13 @@ absl::StatusOr<std::unique_ptr<Output>> open_udp(std::string_view target, uint32
 // Unix datagrams to the socket at `path`; each flow is a socket of its own.
 absl::StatusOr<std::unique_ptr<Output>> open_uds(const std::string& path, uint32_t flows);
 
+// Frames to the Unix stream socket at `path`; each flow is a connection of its own. SIGPIPE must be
+// ignored.
+absl::StatusOr<std::unique_ptr<Output>> open_uds_stream(const std::string& path, uint32_t flows);
+
+// Lines to the named pipe at `path`, which somebody must read. SIGPIPE must be ignored.
+absl::StatusOr<std::unique_ptr<Output>> open_pipe(const std::string& path);
+
 // A new pcap file at `path` of Ethernet, IPv4 and UDP to `target` (an IPv4 address and port), all
 // checksums right; flows are source ports from 20000. Packet times are a microsecond apart from 0,
 // so that equal options make equal files.

@@ -35,7 +35,7 @@ struct World {
     add_port(*plan, "fuzz", "net_null0");
     add_eal_args(*plan, "0@0");
     eal = *Eal::start(*plan);
-    pool = rte_pktmbuf_pool_create("pieces", 127, 0, 0, 2176, 0);
+    pool = rte_pktmbuf_pool_create("pieces", 127, 0, 0, 4096, 0);
     table = *Reassembly::create("joined", plan->limits.fragments, 8, 4096, 0);
     std::string payload;
     for (size_t i = 0; i < 3000; ++i) payload += static_cast<char>(byte_at(i + 8));

@@ -297,15 +297,30 @@ TEST(Compile, ThePlanSaysWhatEachCpuDoes) {
 
 // Every limit of memory has its line, by its key, and lowering it lowers the sum.
 TEST(Compile, EveryLimitIsInTheBudget) {
-  const uint64_t before = sum_of(compiled(with_ports(""), machine(2))->budget);
+  const auto with_streams = [](std::string_view penstock) {
+    Config config = with_ports(penstock);
+    config.stream_socket_path = "/s";
+    return compiled(config, machine(2));
+  };
+  const uint64_t before = sum_of(with_streams("")->budget);
   for (const char* limit : {"contexts: 1000", "context_bytes: 1MiB", "memo_bytes: 1MiB",
                             "sample_bytes: 1MiB", "set_members: 16", "carry_bytes: 1MiB",
                             "ring_slots: 64", "io_buffers: 16", "segment_bytes_held: 1MiB"}) {
-    const auto result = compiled(with_ports(cat("limits: {", limit, "}")), machine(2));
+    const auto result = with_streams(cat("limits: {", limit, "}"));
     EXPECT_LT(sum_of(result->budget), before) << limit;
     const std::string_view text = limit;
     EXPECT_THAT(describe(*result), HasSubstr(cat("(", text.substr(0, text.find(':')), ")\n")));
   }
+}
+
+TEST(Compile, ConnectionsAreInTheBudgetAndInThePlan) {
+  Config config = with_ports("listeners: {uds_stream: {connections: 10}}");
+  config.stream_socket_path = "/s";
+  const auto few = compiled(config, machine(2));
+  EXPECT_EQ(few->plan->listeners[0].kind, ListenerKind::kUdsStream);
+  EXPECT_EQ(few->plan->listeners[0].connections, 10);
+  config.listeners.stream_connections = 10'000;
+  EXPECT_LT(sum_of(few->budget), sum_of(compiled(config, machine(2))->budget));
 }
 
 TEST(Compile, RefusesWhatIsOverTheMemoryLimitAndSaysWhatToLower) {

@@ -60,6 +60,7 @@ penstock:
   wiring: pipeline
   idle: busy
   hugepages: require
+  listeners: {uds_stream: {connections: 7}}
   limits: {contexts: 1000, memo_bytes: 1MiB, ring_slots: 128, memory_limit: 2GiB}
   exporters:
     jsonl: {path: /tmp/p.jsonl}
@@ -80,6 +81,7 @@ penstock:
   EXPECT_EQ(c.wiring, WiringChoice::kPipeline);
   EXPECT_EQ(c.idle, IdleMode::kBusy);
   EXPECT_EQ(c.hugepages, HugepageChoice::kRequire);
+  EXPECT_EQ(c.listeners.stream_connections, 7);
   EXPECT_EQ(c.limits.contexts, 1000u);
   EXPECT_EQ(c.limits.memory_limit, 2ull << 30);
   EXPECT_EQ(c.jsonl->path, "/tmp/p.jsonl");
@@ -110,6 +112,8 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
        "penstock.limits.ring_slots = \"100\": must be a power of two"},
       {"penstock:\n  limits: {memo_bytes: 5 parsecs}",
        "penstock.limits.memo_bytes = \"5 parsecs\": must be a size"},
+      {"penstock:\n  listeners: {uds_stream: {connections: 0}}",
+       "penstock.listeners.uds_stream.connections = \"0\": must be a whole number from 1 to 16384"},
       {"penstock:\n  ports: 3", "penstock.ports = \"3\": must be a list of ports"},
       {"penstock:\n  ports:\n    - name: a", "p.yaml:3: penstock.ports[0].device: missing"},
       {"penstock:\n  ports:\n    - {device: x, mtu: 10}",
@@ -223,6 +227,13 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
   }
 }
 
+TEST(Config, APipeOfWindowsIsAWarning) {
+  const LoadedConfig loaded = good("dogstatsd_pipe_name: datadog-dogstatsd");
+  ASSERT_EQ(loaded.warnings.size(), 1u);
+  EXPECT_THAT(loaded.warnings[0],
+              HasSubstr("dogstatsd_pipe_name = \"datadog-dogstatsd\": is not an"));
+}
+
 TEST(Config, ListenersFollowTheAgentsRules) {
   struct Case {
     const char* text;
@@ -241,6 +252,10 @@ TEST(Config, ListenersFollowTheAgentsRules) {
        {"localhost:8125", "localhost:8125"}},
       {"{dogstatsd_socket: '', bind_host: 10.0.0.1}", {"10.0.0.1:8125"}},
       {"use_dogstatsd: false", {}},
+      {"{dogstatsd_socket: /a, dogstatsd_stream_socket: /b, dogstatsd_port: 1, "
+       "dogstatsd_pipe_name: /c}",
+       {"/a", "/b", "localhost:1", "/c"}},
+      {"{dogstatsd_socket: '', dogstatsd_port: 0, dogstatsd_pipe_name: datadog-dogstatsd}", {}},
   };
   for (const Case& c : cases) {
     std::vector<std::string> addresses;

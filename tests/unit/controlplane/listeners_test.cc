@@ -21,6 +21,12 @@ using testing::HasSubstr;
 ListenerSpec uds(const std::string& path) {
   return {"uds-unixgram", path, ListenerKind::kUdsDatagram, false};
 }
+ListenerSpec stream(const std::string& path, uint16_t connections = 4) {
+  return {"uds-unix", path, ListenerKind::kUdsStream, false, false, false, connections};
+}
+ListenerSpec pipe(const std::string& path) {
+  return {"named_pipe", path, ListenerKind::kPipe, false};
+}
 ListenerSpec udp(const std::string& address) { return {"udp", address, ListenerKind::kUdp, false}; }
 
 Listener open_one(const ListenerSpec& spec, uint32_t so_rcvbuf = 0) {
@@ -163,6 +169,66 @@ TEST(Listeners, TheReceiveBufferIsSet) {
   EXPECT_EQ(value, 2 * 65536);  // the kernel doubles it
 }
 
+TEST(Listeners, AStreamSocketListensAndHasTheAgentsMode) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("stream.socket");
+  (void)open_one(stream(path));  // leaves a stale one
+  const Listener l = open_one(stream(path));
+  ASSERT_TRUE(l.socket.valid()) << l.error;
+  struct stat st {};
+  ASSERT_EQ(::stat(path.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0722u);
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  ::getsockopt(l.socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+  EXPECT_EQ(listening, 1);
+  const Listener second = open_one(stream(path));
+  EXPECT_THAT(second.error, HasSubstr("dogstatsd_stream_socket = \""));
+  EXPECT_THAT(second.error, HasSubstr("another process listens on it; stop that process"));
+  EXPECT_FALSE(refuses_senders(l));
+  refuse_senders(l);
+  EXPECT_TRUE(refuses_senders(l));
+}
+
+TEST(Listeners, APipeIsMadeOnceAndKept) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("pipe");
+  ino_t made = 0;
+  for (int round = 0; round < 2; ++round) {
+    const Listener l = open_one(pipe(path));
+    ASSERT_TRUE(l.socket.valid()) << l.error;
+    struct stat st {};
+    ASSERT_EQ(::stat(path.c_str(), &st), 0);
+    EXPECT_TRUE(S_ISFIFO(st.st_mode));
+    EXPECT_EQ(st.st_mode & 07777, 0722u);
+    if (round == 1) {
+      EXPECT_EQ(st.st_ino, made);
+    }
+    made = st.st_ino;
+  }
+}
+
+TEST(Listeners, APipeHasOneReader) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("pipe");
+  Listener first = open_one(pipe(path));
+  const Fd inherited(::dup(first.socket.get()));
+  first.socket.reset();  // penstockd is gone, its data plane is not
+  EXPECT_THAT(open_one(pipe(path)).error, HasSubstr("another process has locked it"));
+}
+
+TEST(Listeners, WhatIsNoPipeIsLeftAlone) {
+  TemporaryDirectory directory;
+  const std::string path = directory.file("file");
+  std::ofstream(path) << "precious";
+  EXPECT_THAT(open_one(pipe(path)).error, HasSubstr(cat("dogstatsd_pipe_name = \"", path,
+                                                        "\": exists and is not a pipe; remove")));
+  EXPECT_EQ(std::filesystem::file_size(path), 8u);
+  std::filesystem::create_symlink("elsewhere", directory.file("link"));
+  EXPECT_THAT(open_one(pipe(directory.file("link"))).error, HasSubstr("is not a pipe"));
+  EXPECT_THAT(open_one(pipe("/nonexistent/pipe")).error, HasSubstr("create its directory"));
+}
+
 TEST(Listeners, RecognisesARunningOne) {
   const ListenerSpec running = udp("127.0.0.1:8125");
   EXPECT_TRUE(same_listener(udp("localhost:8125"), running));
@@ -172,6 +238,10 @@ TEST(Listeners, RecognisesARunningOne) {
   EXPECT_FALSE(same_listener(uds("/a"), running));
   EXPECT_TRUE(same_listener(uds("/a"), uds("/a")));
   EXPECT_FALSE(same_listener(uds("/a"), uds("/b")));
+  EXPECT_TRUE(same_listener(stream("/a"), stream("/a")));
+  EXPECT_FALSE(same_listener(stream("/a"), stream("/a", 5)));
+  EXPECT_FALSE(same_listener(stream("/a"), uds("/a")));
+  EXPECT_TRUE(same_listener(pipe("/a"), pipe("/a")));
 }
 
 }  // namespace
