@@ -59,15 +59,12 @@ class Loop {
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
-  void route(Packet& packet, const Listener& from);
   void reclaim();
   void hand_over();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
-  absl::Status wait_for_origins();
   absl::Status wait_for_shards();
-  [[nodiscard]] bool packets_wait() const;
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
   [[nodiscard]] bool drained() const;
@@ -81,7 +78,6 @@ class Loop {
   std::unique_ptr<Assemblies> assemblies_;
   std::vector<Listener> listeners_;  // of datagrams
   std::unique_ptr<Outlets> outlets_;
-  std::unique_ptr<origin::Origins> origins_;  // null: no listener wants them
   std::unique_ptr<StreamInput> input_;
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Pipes> pipes_;

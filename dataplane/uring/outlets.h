@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "dataplane/core/packet.h"
 #include "dataplane/core/ring.h"
 #include "dataplane/core/sleeper.h"
+#include "dataplane/origin/origins.h"
 
 namespace penstock::uring {
 
@@ -26,24 +28,32 @@ constexpr uint64_t owner_of_assembly(uint32_t id) { return kAssemblyOwner | id; 
 
 // The ways to the shards. Packets are gathered, so that a burst is published once. There is a slot
 // in each ring for every buffer there is, and `loose_max` for packets that share the buffer of a
-// later one; whoever sends the latter asks for room first, so a push always succeeds.
+// later one, and for those of them that wait for their origin; whoever sends the latter asks for
+// room first, so a push always succeeds.
 class Outlets {
  public:
-  Outlets(std::span<const Outlet> outlets, uint32_t loose_max);
+  // `origins` is null where no listener wants them.
+  Outlets(std::span<const Outlet> outlets, uint32_t loose_max,
+          std::unique_ptr<origin::Origins> origins);
 
-  // The receive time of the packets that follow, and each one's place in it (Packet::arrival).
-  void set_arrival(int64_t unix_ms) { arrival_.set(unix_ms); }
-  uint32_t next_arrival() { return arrival_.next(); }
+  // The receive time of the packets that follow.
+  void begin_pass(int64_t unix_ms);
+
+  // Sends a packet of the Plan's listener `listener`, complete but for arrival and origin. Where
+  // the listener wants origins, it may wait for that of `sender`; see Origins for the order.
+  void take(Packet& packet, const origin::Credentials& sender, uint16_t listener);
+  // Sends those whose origins have come; all that wait, without.
+  void settle();
+  void give_up();
 
   // A flow that leads to the shard with the least to do, the same one kSpreadRun times. For packets
   // of a listener that is set to spread; those of one buffer have one flow.
   uint32_t spread_flow();
 
-  void dispatch(const Packet& packet);
   // Whether one more packet without owner may go where `flow` leads.
   [[nodiscard]] bool has_room(uint32_t flow) const { return at(flow).loose < loose_max_; }
 
-  // Publishes what is gathered and wakes who sleeps.
+  // Publishes what is gathered and what was counted, and wakes who sleeps.
   void flush();
 
   // Calls `free(owner)` for the owners of what the shards have finished.
@@ -65,9 +75,11 @@ class Outlets {
   [[nodiscard]] const Gather& at(uint32_t flow) const {
     return gathers_[uint64_t{flow} * gathers_.size() >> 32];
   }
+  void dispatch(const Packet& packet);
   static void send(Gather& g);
 
   std::vector<Gather> gathers_;
+  std::unique_ptr<origin::Origins> origins_;
   size_t loose_max_;
   ArrivalClock arrival_;
   size_t spread_turn_ = 0;  // index of a shard

@@ -20,9 +20,10 @@ void StreamCounts::publish(SourceStats& to) {
   *this = {};
 }
 
-void StreamInput::take(Stream& stream, uint16_t buffer, size_t bytes) {
+void StreamInput::take(Stream& stream, uint16_t buffer, size_t offset, size_t bytes,
+                       const origin::Credentials& sender) {
   const uint32_t flow = stream.spread ? outlets_.spread_flow() : stream.packet.flow;
-  Chunk chunk{&stream, {buffers_.data(buffer), bytes}, {}, flow, buffer};
+  Chunk chunk{&stream, {buffers_.data(buffer) + offset, bytes}, {}, flow, sender, buffer};
   if (held_.empty() && split(chunk)) return;
   ++stream.held;
   held_.push(chunk);
@@ -45,12 +46,12 @@ bool StreamInput::split(Chunk& chunk) {
         finish(chunk);
         return true;
       case Found::kPayload:
-        if (chunk.last.has_value()) dispatch(s, *chunk.last, 0);
+        if (chunk.last.has_value()) dispatch(chunk, *chunk.last, 0);
         chunk.last = packet;
         break;
       case Found::kAssembled:
         assert(!chunk.last.has_value());  // it began before the chunk
-        dispatch(s, packet, owner_of_assembly(s.assembly));
+        dispatch(chunk, packet, owner_of_assembly(s.assembly));
         s.assembly = Assemblies::kNone;
         break;
       case Found::kNeedsStorage:
@@ -76,18 +77,18 @@ bool StreamInput::split(Chunk& chunk) {
 
 void StreamInput::finish(Chunk& chunk) {
   if (chunk.last.has_value()) {
-    dispatch(*chunk.stream, *chunk.last, owner_of_buffer(chunk.buffer));
+    dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer));
   } else {
     buffers_.come_home(chunk.buffer);
   }
 }
 
-void StreamInput::dispatch(const Stream& stream, Packet packet, uint64_t owner) {
+void StreamInput::dispatch(const Chunk& chunk, Packet packet, uint64_t owner) {
+  const Stream& stream = *chunk.stream;
   stream.counts->received_bytes += packet.len;
   ++stream.counts->dispatched;
   packet.owner = owner;
-  packet.arrival = outlets_.next_arrival();
-  outlets_.dispatch(packet);
+  outlets_.take(packet, chunk.sender, stream.listener);
 }
 
 void StreamInput::end(Stream& stream) {
