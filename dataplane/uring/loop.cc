@@ -41,22 +41,17 @@ absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
 }
 
-// A descriptor for each connection, where the system's usual limit is for fewer.
-void raise_descriptor_limit(uint32_t connections) {
+// penstockd has raised the limit as far as it may.
+void check_descriptor_limit(uint32_t connections) {
   const rlim_t needed = connections + kDescriptorsBeside;
   rlimit limit{};
   if (connections == 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
     return;
   }
-  const rlim_t allowed = limit.rlim_max;
-  limit = {needed, std::max(needed, allowed)};
-  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
-  limit = {allowed, allowed};
-  ::setrlimit(RLIMIT_NOFILE, &limit);
   spdlog::warn(
       "{} connections need {} descriptors, and {} are allowed: beyond them accepting fails; raise "
       "the limit (ulimit -n, LimitNOFILE=) or lower penstock.listeners.uds_stream.connections",
-      connections, needed, allowed);
+      connections, needed, limit.rlim_cur);
 }
 
 }  // namespace
@@ -127,7 +122,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   for (uint16_t i = 0; i < plan.listener_count; ++i) {
     RETURN_IF_ERROR(loop->add_listener(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
   }
-  raise_descriptor_limit(streams);
+  check_descriptor_limit(streams);
   // Blocking, as io_uring answers a read of a non-blocking one with EAGAIN instead of waiting.
   loop->wake_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
   if (!loop->wake_event_.valid()) return errno_status(errno, "eventfd of the io thread");

@@ -319,7 +319,7 @@ TEST(Compile, ConnectionsAreInTheBudgetAndInThePlan) {
   const auto few = compiled(config, machine(2));
   EXPECT_EQ(few->plan->listeners[0].kind, ListenerKind::kUdsStream);
   EXPECT_EQ(few->plan->listeners[0].connections, 10);
-  config.stream_connections = 10'000;
+  config.listeners.stream_connections = 10'000;
   EXPECT_LT(sum_of(few->budget), sum_of(compiled(config, machine(2))->budget));
 }
 

@@ -81,7 +81,7 @@ penstock:
   EXPECT_EQ(c.wiring, WiringChoice::kPipeline);
   EXPECT_EQ(c.idle, IdleMode::kBusy);
   EXPECT_EQ(c.hugepages, HugepageChoice::kRequire);
-  EXPECT_EQ(c.stream_connections, 7);
+  EXPECT_EQ(c.listeners.stream_connections, 7);
   EXPECT_EQ(c.limits.contexts, 1000u);
   EXPECT_EQ(c.limits.memory_limit, 2ull << 30);
   EXPECT_EQ(c.jsonl->path, "/tmp/p.jsonl");

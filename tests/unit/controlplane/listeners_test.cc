@@ -22,7 +22,7 @@ ListenerSpec uds(const std::string& path) {
   return {"uds-unixgram", path, ListenerKind::kUdsDatagram, false};
 }
 ListenerSpec stream(const std::string& path, uint16_t connections = 4) {
-  return {"uds-unix", path, ListenerKind::kUdsStream, false, connections};
+  return {"uds-unix", path, ListenerKind::kUdsStream, false, false, false, connections};
 }
 ListenerSpec pipe(const std::string& path) {
   return {"named_pipe", path, ListenerKind::kPipe, false};
