@@ -51,7 +51,7 @@ inline uint32_t datagram_room(const Plan& plan) {
 // Bytes that joining the fragments of one receive queue takes, beside the fragments.
 inline uint64_t joining_bytes(const Plan& plan) {
   constexpr uint64_t kPage = 4096;
-  constexpr uint64_t kTable = 4 * 256;  // a fragment, in the table of rte_ip_frag
+  constexpr uint64_t kTable = uint64_t{4} * 256;  // a fragment, in the table of rte_ip_frag
   const uint64_t buffer = (datagram_room(plan) + kMbufOverhead + kPage - 1) / kPage * kPage;
   return datagram_buffers(plan) * buffer + plan.limits.fragments * kTable;
 }
