@@ -27,8 +27,8 @@ void full_fence() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Sleeper>> Sleeper::create() {
-  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event.valid()) return errno_status(errno, "eventfd of a shard");
+  Fd event(::eventfd(0, EFD_CLOEXEC));
+  if (!event.valid()) return errno_status(errno, "eventfd of a sleeping thread");
   return std::unique_ptr<Sleeper>(new Sleeper(std::move(event)));
 }
 

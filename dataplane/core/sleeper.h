@@ -27,6 +27,9 @@ class Sleeper {
   void prepare();
   // Owner thread. There was work after all.
   void cancel();
+  // The owner may wait by other means between `prepare` and `cancel`: a blocking eventfd, readable
+  // after a wake; one read takes all wakes up to then.
+  [[nodiscard]] int event() const { return event_.get(); }
   // Owner thread. Sleeps until woken or `timeout` passed (a system call), and clears the
   // announcement. May return early once after a `wake` that met a `cancel` or a timeout.
   void wait(std::chrono::microseconds timeout);
