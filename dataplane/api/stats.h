@@ -56,6 +56,7 @@ static_assert(sizeof(Counter) == 8);
   X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */       \
   X(ring_full)          /* shard ring full, newest dropped */                        \
   X(dispatched)         /* handed to a shard */                                      \
+  X(forward_full)       /* to no forward target: full ring; outside the identity */  \
   X(replies)            /* ARP, NDP, ICMP echo answers sent; outside the identity */ \
   X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
 
@@ -64,6 +65,17 @@ static_assert(sizeof(Counter) == 8);
 #define PENSTOCK_LOSS_COUNTERS(X)                       \
   X(missed)    /* NIC: imissed; socket: kernel drops */ \
   X(no_buffer) /* NIC: rx_nombuf */
+
+// What became of the packets offered to one forward target; writer: the io thread. Offered is every
+// packet that was not refused, `dispatched` + `ring_full` of all sources, and
+//   offered = forward_full of all sources + sent + queue_full + errors + those still on their way.
+#define PENSTOCK_FORWARD_COUNTERS(X)                                               \
+  X(sent)       /* packets */                                                      \
+  X(sent_bytes) /* of datagrams, with the newlines that join packets */            \
+  X(datagrams)  /* fewer than `sent` where packets are joined */                   \
+  X(queue_full) /* given up, oldest first: the socket took nothing for too long */ \
+  X(errors)     /* the kernel refused the datagram */                              \
+  X(last_errno) /* of the last error; a level, not a sum */
 
 // Lines and samples; writer: the shard's thread.
 #define PENSTOCK_SHARD_COUNTERS(X)                                                               \
@@ -144,6 +156,9 @@ struct alignas(64) SourceStats {
 struct alignas(64) LossStats {
   PENSTOCK_LOSS_COUNTERS(PENSTOCK_FIELD)
 };
+struct alignas(64) ForwardStats {
+  PENSTOCK_FORWARD_COUNTERS(PENSTOCK_FIELD)
+};
 struct alignas(64) ShardStats {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
 };
@@ -152,7 +167,7 @@ struct alignas(64) KeeperStats {
 };
 #undef PENSTOCK_FIELD
 
-enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper };
+enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kForward };
 
 // The writer's side: lays the blocks out and fills the directory. Used once, at start of the data
 // plane.
@@ -162,13 +177,15 @@ class StatsBuilder {
   // reference.
   explicit StatsBuilder(std::span<std::byte> memory);
 
-  // Adds one block. `label` names the source, shard or keeper, e.g. "wire0/0", "udp", "shard0"; at
-  // most 47 bytes are kept. The reference stays valid as long as the memory. Dies when
-  // kStatsBlocksMax is exceeded. A kLoss block has the label of the source whose losses it holds.
+  // Adds one block. `label` names the source, shard, keeper or forward target, e.g. "wire0/0",
+  // "udp", "shard0"; at most kStatsLabelMax bytes are kept. The reference stays valid as long as
+  // the memory. Dies when kStatsBlocksMax is exceeded. A kLoss block has the label of the source
+  // whose losses it holds.
   SourceStats& add_source(StatsBlock kind, std::string_view label);
   LossStats& add_loss(std::string_view label);
   ShardStats& add_shard(std::string_view label);
   KeeperStats& add_keeper();
+  ForwardStats& add_forward(std::string_view label);
 
   // Makes the directory visible to readers. Call when all blocks are added, before the first
   // packet.
@@ -181,6 +198,7 @@ class StatsBuilder {
 
 inline constexpr size_t kStatsBytes = size_t{512} * 1024;
 inline constexpr size_t kStatsBlocksMax = 256;
+inline constexpr size_t kStatsLabelMax = 271;  // a host name, brackets and a port
 
 // One block as a reader sees it: label and name -> value, in the order of the lists above.
 struct StatsBlockValues {
