@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <numeric>
-#include <vector>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
@@ -50,9 +49,11 @@ absl::StatusOr<std::unique_ptr<Buffers>> Buffers::create(io_uring* ring, uint32_
                  "memory (ulimit -l, LimitMEMLOCK=) or lower ", "penstock.limits.io_buffers"));
   }
   io_uring_buf_ring_init(b->entries_);
-  std::vector<uint16_t> all(count);
-  std::iota(all.begin(), all.end(), uint16_t{0});
-  b->provide(all);
+  b->holders_.resize(count);
+  b->free_.resize(count);
+  std::iota(b->free_.begin(), b->free_.end(), uint16_t{0});
+  b->ours_ = count;
+  b->provide();
   return b;
 }
 
@@ -60,13 +61,16 @@ Buffers::~Buffers() {
   if (memory_ != nullptr) ::munmap(memory_, memory_bytes_);
 }
 
-void Buffers::provide(std::span<const uint16_t> ids) {
+void Buffers::provide() {
+  if (free_.empty()) return;
   const int mask = io_uring_buf_ring_mask(count_);
   int offset = 0;
-  for (const uint16_t id : ids) {
+  for (const uint16_t id : free_) {
     io_uring_buf_ring_add(entries_, first_ + id * stride_, bytes_, id, mask, offset++);
   }
   io_uring_buf_ring_advance(entries_, offset);
+  ours_ -= static_cast<uint32_t>(free_.size());
+  free_.clear();
 }
 
 }  // namespace penstock::uring

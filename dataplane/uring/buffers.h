@@ -5,15 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <vector>
 
 #include "dataplane/base/status.h"
 
 namespace penstock::uring {
 
 // The provided buffers of the io thread: one block of memory, cut into equal buffers, and the ring
-// in which the kernel finds the free ones. A buffer is the kernel's until a completion names it,
-// then ours until `provide`.
+// in which the kernel finds the free ones. A buffer is the kernel's until a completion names it;
+// then it is ours while somebody holds it (its shard, each forward target), and until the next
+// `provide`. The io thread's, after `create`.
 class Buffers {
  public:
   static constexpr uint16_t kGroup = 0;  // the ring has one buffer group
@@ -31,8 +32,19 @@ class Buffers {
   [[nodiscard]] const uint8_t* data(uint16_t id) const { return first_ + id * stride_; }
   [[nodiscard]] uint32_t count() const { return count_; }
 
-  // The io thread. Gives these back to the kernel, all at once.
-  void provide(std::span<const uint16_t> ids);
+  // One more holds this buffer; the first takes it from the kernel.
+  void hold(uint16_t id) {
+    if (holders_[id]++ == 0) ++ours_;
+  }
+  // One holds it no more; after the last it is free.
+  void release(uint16_t id) {
+    if (--holders_[id] == 0) free_.push_back(id);
+  }
+  // Gives the free ones back to the kernel, all at once.
+  void provide();
+
+  // Buffers that are not the kernel's: held or free.
+  [[nodiscard]] uint32_t ours() const { return ours_; }
 
  private:
   Buffers() = default;
@@ -44,6 +56,9 @@ class Buffers {
   size_t stride_ = 0;
   uint32_t bytes_ = 0;  // what the kernel may write
   uint32_t count_ = 0;
+  uint32_t ours_ = 0;
+  std::vector<uint32_t> holders_;  // by buffer
+  std::vector<uint16_t> free_;
 };
 
 }  // namespace penstock::uring

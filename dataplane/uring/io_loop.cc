@@ -14,7 +14,7 @@ absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::ve
                                                        const std::vector<LossStats*>& losses,
                                                        const std::vector<ShardWorker*>& shards) {
   RETURN_IF_ERROR(uring::check_buffers(plan));
-  std::vector<uring::Outlet> outlets;
+  std::vector<Outlet> outlets;
   outlets.reserve(shards.size());
   for (ShardWorker* shard : shards) {
     outlets.push_back({&shard->add_ring(uring::ring_slots(plan)), &shard->sleeper()});
@@ -23,6 +23,13 @@ absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::ve
                    uring::Loop::create(plan, std::move(sockets), sources, losses, outlets));
   return std::unique_ptr<IoLoop>(new IoLoop(std::move(loop)));
 }
+
+absl::Status IoLoop::forward_to(const Plan& plan, std::vector<Fd> targets,
+                                const std::vector<ForwardStats*>& stats) {
+  return loop_->forward_to(plan, std::move(targets), stats);
+}
+
+Outlet IoLoop::add_inlet(uint32_t slots) { return loop_->add_inlet(slots); }
 
 absl::Status IoLoop::run(const std::atomic<bool>& stop) { return loop_->run(stop); }
 void IoLoop::wake() { loop_->wake(); }

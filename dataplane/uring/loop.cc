@@ -1,8 +1,7 @@
 #include "dataplane/uring/loop.h"
 
-#include <sys/eventfd.h>
+#include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -24,13 +23,15 @@ using std::chrono::seconds;
 using SteadyClock = std::chrono::steady_clock;
 using State = Listener::State;
 
-// One pass submits at most a receive or a cancel for each listener, the wake-up and the timer.
+// One pass submits at most a receive or a cancel for each listener, a look at each forward target,
+// the wake-up and the timer.
 constexpr unsigned kSubmissions = 64;
-static_assert(kSubmissions >= 2 * kPlanListenersMax + 2);
+static_assert(kSubmissions >= 2 * kPlanListenersMax + kPlanForwardTargetsMax + 2);
 
 constexpr microseconds kStarvedWait{200};  // how long a starved listener waits for buffers to free
 constexpr seconds kDrainLimit{2};
 constexpr seconds kShardsLimit{10};
+constexpr seconds kForwardLimit{1};
 
 absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
@@ -39,22 +40,26 @@ absl::Status too_late(std::string_view what) {
 }  // namespace
 
 // Rules of the loop:
-//  1. Only the io thread enables, submits to and reaps the ring. Others write `wake_event_`.
+//  1. Only the io thread enables, submits to and reaps the ring. Others wake its Sleeper, whose
+//     event the ring reads.
 //  2. A completion is followed only if its generation is its slot's current one. Its buffer comes
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
-//  4. A buffer is the kernel's, or in exactly one slot of one shard's ring, or in `home_`. There
-//     are no more buffers than slots in any one ring, so a push always succeeds: nothing is
-//     dropped here. Without buffers the kernel holds packets back: UDS senders wait, UDP is
-//     dropped by the kernel and counted as missed.
+//  4. A buffer is the kernel's, or held: in exactly one slot of one shard's ring, and for each
+//     forward target its packet waits for. There are no more buffers than slots in any one ring,
+//     so a push always succeeds: nothing is dropped here. Without buffers the kernel holds packets
+//     back: UDS senders wait, UDP is dropped by the kernel and counted as missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
-//  6. Without work the thread sleeps in the kernel with no limit. Only a starved listener needs to
-//     look at the shards, every kStarvedWait, as finishing a packet wakes nobody.
+//  6. Without work the thread sleeps in the kernel with no limit, as a Sleeper does: announced,
+//     after one more look at what others hand it. Only a starved listener needs to look at the
+//     shards, every kStarvedWait, as finishing a packet wakes nobody.
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
-//  8. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
-//     then await the shards.
+//  8. The forwarder sends at the end of a pass, and whenever it has a burst. It never waits for a
+//     target; one whose socket is full is looked at again when the kernel says it has room.
+//  9. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
+//     send what still waits for targets, then await the shards.
 
 uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
 
@@ -81,9 +86,11 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   // A completion for each buffer, and the last ones of every operation.
   const unsigned completions = 2 * std::max<unsigned>(plan.io_buffers, kSubmissions);
   ASSIGN_OR_RETURN(loop->ring_, Ring::create(kSubmissions, completions));
-  ASSIGN_OR_RETURN(loop->buffers_,
-                   Buffers::create(loop->ring_->get(), plan.io_buffers,
-                                   Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
+  if (plan.listener_count != 0) {
+    ASSIGN_OR_RETURN(loop->buffers_,
+                     Buffers::create(loop->ring_->get(), plan.io_buffers,
+                                     Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
+  }
   for (uint16_t i = 0; i < plan.listener_count; ++i) {
     ASSIGN_OR_RETURN(Listener l,
                      Listener::create(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
@@ -93,24 +100,28 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
     assert(o.ring->slots() >= plan.io_buffers);
     loop->outlets_.push_back({.ring = o.ring, .sleeper = o.sleeper, .packets = {}});
   }
-  loop->home_.reserve(plan.io_buffers);
-  // Blocking, as io_uring answers a read of a non-blocking one with EAGAIN instead of waiting.
-  loop->wake_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  if (!loop->wake_event_.valid()) return errno_status(errno, "eventfd of the io thread");
+  ASSIGN_OR_RETURN(loop->sleeper_, Sleeper::create());
   return loop;
 }
 
-void Loop::wake() {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t n = ::write(wake_event_.get(), &one, sizeof one);
-  assert(n == sizeof one);
+absl::Status Loop::forward_to(const Plan& plan, std::vector<Fd> targets,
+                              std::span<ForwardStats* const> stats) {
+  ASSIGN_OR_RETURN(forwarder_, Forwarder::create(plan, std::move(targets), stats, buffers_.get()));
+  return absl::OkStatus();
 }
+
+Outlet Loop::add_inlet(uint32_t slots) { return {&forwarder_->add_inlet(slots), sleeper_.get()}; }
+
+void Loop::wake() { sleeper_->wake(); }
 
 absl::Status Loop::run(const std::atomic<bool>& stop) {
   RETURN_IF_ERROR(start());
+  stop_ = &stop;
   while (!stop.load(std::memory_order_acquire)) RETURN_IF_ERROR(pass(patience()));
+  stop_ = nullptr;
   RETURN_IF_ERROR(drain());
   RETURN_IF_ERROR(cancel());
+  RETURN_IF_ERROR(drain_forwarder());
   RETURN_IF_ERROR(wait_for_shards());
   read_drops();
   return absl::OkStatus();
@@ -118,6 +129,7 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
 
 absl::Status Loop::start() {
   RETURN_IF_ERROR(ring_->enable());
+  if (forwarder_) RETURN_IF_ERROR(forwarder_->start());
   read_drops();
   arm_wake();
   for (Listener& l : listeners_) l.arm(next_sqe());
@@ -139,18 +151,28 @@ absl::Status Loop::pass(Micros limit) {
   io_uring_cq_advance(ring_->get(), count);
   for (Gather& g : outlets_) send(g);
   for (Listener& l : listeners_) l.publish_counts();
+  if (forwarder_) forward();
   reclaim();
   rearm();
-  return absl::OkStatus();
+  return forwarder_ ? forwarder_->status() : absl::OkStatus();
+}
+
+// What others hand the loop: the look between announcing the sleep and sleeping.
+bool Loop::work_waits() const {
+  return (stop_ != nullptr && stop_->load(std::memory_order_acquire)) ||
+         (forwarder_ && forwarder_->inlets_wait());
 }
 
 absl::Status Loop::wait(Micros limit) {
+  sleeper_->prepare();
+  if (work_waits()) limit = Micros{0};
   io_uring_cqe* first;
   __kernel_timespec ts{};
   ts.tv_sec = limit.count() / 1'000'000;
   ts.tv_nsec = limit.count() % 1'000'000 * 1000;
   const int rc = io_uring_submit_and_wait_timeout(ring_->get(), &first, 1,
                                                   limit == kNoLimit ? nullptr : &ts, nullptr);
+  sleeper_->cancel();
   if (rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) {
     return absl::OkStatus();
   }
@@ -175,8 +197,25 @@ void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
         if (l.state() == State::kFailed) l.set_state(State::kIdle);
       }
       break;
+    case Kind::kWritable:
+      if (forwarder_ && d.slot < forwarder_->targets().size()) {
+        forwarder_->targets()[d.slot].unblock();
+      }
+      break;
     case Kind::kCancel:
       break;  // the multishot's own last completion is what counts
+  }
+}
+
+void Loop::forward() {
+  forwarder_->take_inlets();
+  forwarder_->flush();
+  const std::span<ForwardTarget> targets = forwarder_->targets();
+  for (uint16_t i = 0; i < targets.size(); ++i) {
+    if (!targets[i].wants_look()) continue;
+    io_uring_sqe* sqe = next_sqe();
+    io_uring_prep_poll_add(sqe, targets[i].fd(), POLLOUT);
+    sqe->user_data = pack({Kind::kWritable, i, 0});
   }
 }
 
@@ -184,7 +223,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
   const bool current = d.slot < listeners_.size() && listeners_[d.slot].is_current(d.generation);
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    ++lent_;
+    buffers_->hold(id);
     std::optional<Packet> packet;
     if (current && result >= 0) {
       packet = listeners_[d.slot].take(buffers_->data(id), static_cast<size_t>(result));
@@ -193,8 +232,9 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     if (packet.has_value()) {
       packet->owner = uint64_t{id} + 1;
       dispatch(*packet);
+      if (forwarder_) forwarder_->offer(*packet, id);
     } else {
-      home_.push_back(id);
+      buffers_->release(id);
     }
   }
   if (current && (flags & IORING_CQE_F_MORE) == 0) ended(listeners_[d.slot], result);
@@ -229,18 +269,15 @@ void Loop::send(Gather& g) {
 
 void Loop::reclaim() {
   for (Gather& g : outlets_) {
-    g.ring->reclaim([&](uint64_t owner) { home_.push_back(static_cast<uint16_t>(owner - 1)); });
+    g.ring->reclaim([&](uint64_t owner) { buffers_->release(static_cast<uint16_t>(owner - 1)); });
   }
-  if (home_.empty()) return;
-  buffers_->provide(home_);
-  lent_ -= static_cast<uint32_t>(home_.size());
-  home_.clear();
+  if (buffers_) buffers_->provide();
 }
 
 void Loop::rearm() {
   if (closing_) return;
   for (Listener& l : listeners_) {
-    const bool fed = l.state() == State::kStarved && lent_ < buffers_->count();
+    const bool fed = l.state() == State::kStarved && buffers_->ours() < buffers_->count();
     if (fed || l.state() == State::kIdle) l.arm(next_sqe());
   }
   if (!timer_armed_ && (taken_ != 0 || any(State::kFailed))) arm_timer();
@@ -286,9 +323,22 @@ absl::Status Loop::cancel() {
   return absl::OkStatus();
 }
 
+absl::Status Loop::drain_forwarder() {
+  if (!forwarder_) return absl::OkStatus();
+  const auto deadline = SteadyClock::now() + kForwardLimit;
+  do {
+    RETURN_IF_ERROR(pass(kStarvedWait));
+  } while (forwarder_->waiting() && SteadyClock::now() < deadline);
+  if (!forwarder_->waiting()) return absl::OkStatus();
+  spdlog::warn("io: what waited for a forward target for {} s is given up", kForwardLimit.count());
+  forwarder_->give_up();
+  return absl::OkStatus();
+}
+
 absl::Status Loop::wait_for_shards() {
+  if (!buffers_) return absl::OkStatus();
   const auto deadline = SteadyClock::now() + kShardsLimit;
-  for (reclaim(); lent_ != 0; reclaim()) {
+  for (reclaim(); buffers_->ours() != 0; reclaim()) {
     if (SteadyClock::now() > deadline) return too_late("the shards did not finish their packets");
     std::this_thread::sleep_for(kStarvedWait);
   }
@@ -301,7 +351,7 @@ void Loop::read_drops() {
 
 void Loop::arm_wake() {
   io_uring_sqe* sqe = next_sqe();
-  io_uring_prep_read(sqe, wake_event_.get(), &wake_count_, sizeof wake_count_, 0);
+  io_uring_prep_read(sqe, sleeper_->event(), &wake_count_, sizeof wake_count_, 0);
   sqe->user_data = pack({Kind::kWake, 0, 0});
 }
 

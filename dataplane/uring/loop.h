@@ -12,20 +12,14 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
-#include "dataplane/core/ring.h"
-#include "dataplane/core/sleeper.h"
+#include "dataplane/core/outlet.h"
 #include "dataplane/uring/buffers.h"
+#include "dataplane/uring/forwarder.h"
 #include "dataplane/uring/listener.h"
 #include "dataplane/uring/ring.h"
 #include "dataplane/uring/user_data.h"
 
 namespace penstock::uring {
-
-// The way to one shard: its ring from this thread, and how to wake it.
-struct Outlet {
-  PacketRing* ring;
-  Sleeper* sleeper;
-};
 
 // Slots of an outlet's ring: one for every buffer, so that a ring is never full.
 uint32_t ring_slots(const Plan& plan);
@@ -42,6 +36,10 @@ class Loop {
                                                       std::span<SourceStats* const> sources,
                                                       std::span<LossStats* const> losses,
                                                       std::span<const Outlet> outlets);
+  // Wiring time. Every packet also goes to these targets.
+  absl::Status forward_to(const Plan& plan, std::vector<Fd> targets,
+                          std::span<ForwardStats* const> stats);
+  Outlet add_inlet(uint32_t slots);
 
   absl::Status run(const std::atomic<bool>& stop);
   void wake();
@@ -69,6 +67,9 @@ class Loop {
   absl::Status pass(Micros limit);
   absl::Status wait(Micros limit);
   [[nodiscard]] Micros patience() const;
+  [[nodiscard]] bool work_waits() const;
+  void forward();
+  absl::Status drain_forwarder();
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
   void dispatch(Packet& packet);
@@ -89,14 +90,14 @@ class Loop {
   std::unique_ptr<Buffers> buffers_;
   std::vector<Listener> listeners_;
   std::vector<Gather> outlets_;
-  std::vector<uint16_t> home_;  // buffers ours and unused, until the end of the pass
-  Fd wake_event_;
-  uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
-  uint32_t lent_ = 0;        // buffers not the kernel's: in a shard's ring, or in home_
+  std::unique_ptr<Sleeper> sleeper_;         // how others end the sleep in the kernel
+  const std::atomic<bool>* stop_ = nullptr;  // until it is seen
+  uint64_t wake_count_ = 0;  // where the kernel puts what it reads from the sleeper's event
   uint32_t time_ms_ = 0;     // of this pass
   uint64_t taken_ = 0;       // datagrams of this pass
   bool timer_armed_ = false;
-  bool closing_ = false;  // arm nothing again
+  bool closing_ = false;                  // arm nothing again
+  std::unique_ptr<Forwarder> forwarder_;  // null: nothing is forwarded
   std::unique_ptr<Ring> ring_;
 };
 

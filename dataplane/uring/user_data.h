@@ -5,7 +5,7 @@
 namespace penstock::uring {
 
 // What a completion belongs to: the kernel hands an operation's 64 bits back unread.
-enum class Kind : uint8_t { kReceive = 1, kWake, kTimer, kCancel };
+enum class Kind : uint8_t { kReceive = 1, kWake, kTimer, kCancel, kWritable };
 
 // `slot` says which object of that kind, `generation` which use of the slot: a completion of an
 // earlier use is recognised and never followed.
