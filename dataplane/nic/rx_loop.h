@@ -9,6 +9,7 @@
 
 #include "dataplane/api/port_memory.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/nic/forward_tap.h"
 #include "dataplane/nic/frame_gate.h"
 #include "dataplane/nic/reply_sender.h"
 #include "dataplane/nic/rx_queue.h"
@@ -47,6 +48,7 @@ class RxLoop {
   Sink sink_;
   FrameGate gate_;
   std::optional<ReplySender> replies_;
+  std::optional<ForwardTap> forward_;
 };
 
 extern template class RxLoop<InlineSink>;
