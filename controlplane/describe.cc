@@ -55,6 +55,11 @@ std::string ports(const Plan& p) {
   for (size_t i = 0; i < p.listener_count; ++i) {
     text += cat("listener ", p.str(p.listeners[i].name), ": ", p.str(p.listeners[i].address), "\n");
   }
+  for (size_t i = 0; i < p.forward.target_count; ++i) {
+    text += cat("forward to ", p.str(p.forward.targets[i]),
+                p.forward.batch != 0 ? ", packets joined" : ", each packet as it came",
+                ", queue of ", p.forward.queue, "\n");
+  }
   return text;
 }
 
