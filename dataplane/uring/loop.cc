@@ -328,7 +328,7 @@ absl::Status Loop::drain_forwarder() {
   const auto deadline = SteadyClock::now() + kForwardLimit;
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
-  } while (forwarder_->waiting() && SteadyClock::now() < deadline);
+  } while (forwarder_->inlets_wait() || (forwarder_->waiting() && SteadyClock::now() < deadline));
   if (!forwarder_->waiting()) return absl::OkStatus();
   spdlog::warn("io: what waited for a forward target for {} s is given up", kForwardLimit.count());
   forwarder_->give_up();
