@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -47,7 +48,8 @@ class RxLoopTest : public ::testing::Test {
             .us = port_->responder(),
             .buffer_size = plan_->dogstatsd.buffer_size,
             .in_nic_max = 4096,
-            .stats = stats_};
+            .stats = stats_,
+            .forward = forward_};
   }
   RxLoop<InlineSink> inline_loop() {
     return {queue(), IdleMode::kBusy, InlineSink(*shards_->pointers[0])};
@@ -84,6 +86,7 @@ class RxLoopTest : public ::testing::Test {
   SourceStats* stats_ = nullptr;
   std::unique_ptr<Shards> shards_;
   std::vector<PacketRing*> rings_;
+  Outlet forward_{};
 };
 
 struct FateCase {
@@ -333,6 +336,92 @@ TEST_F(RxLoopTest, PipelineDropsTheNewestWhenARingIsFull) {
   loop.pass();
   EXPECT_EQ(stats_->dispatched.get(), 65u);
   rings_[0]->finish(rings_[0]->peek(1).size());
+  loop.pass();
+}
+
+// Of an inline and a pipeline loop: what is not refused also goes to the forwarder, whether or not
+// its shard has room, and a buffer is free when both are done with it.
+class ForwardingRxLoopTest : public RxLoopTest {
+ protected:
+  void start_forwarding(Wiring wiring, uint32_t slots) {
+    start(wiring, 1);
+    forward_ = {&ring_.emplace(slots), sleeper_.get()};
+  }
+  size_t finish_forwarded() {
+    size_t n = 0;
+    for (auto burst = ring_->peek(64); !burst.empty(); burst = ring_->peek(64)) {
+      n += burst.size();
+      ring_->finish(burst.size());
+    }
+    return n;
+  }
+  std::optional<PacketRing> ring_;
+  std::unique_ptr<Sleeper> sleeper_ = *Sleeper::create();
+};
+
+TEST_F(ForwardingRxLoopTest, InlineKeepsTheBufferForTheForwarder) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  for (int i = 0; i < 3; ++i) wire_->send(metric().build());
+  wire_->send(metric().bad_l4_sum().build());
+  loop.pass();
+  EXPECT_EQ(shards_->packets(), 3u);
+  EXPECT_EQ(wire_->buffers_out(), 3u);
+  const auto waiting = ring_->peek(64);
+  ASSERT_EQ(waiting.size(), 3u);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(waiting[0].data), waiting[0].len), "a:1|c");
+  ring_->finish(2);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 1u);
+  ring_->finish(1);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 0u);
+  EXPECT_EQ(stats_->forward_full.get(), 0u);
+}
+
+TEST_F(ForwardingRxLoopTest, AFullForwarderSlowsNoShard) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  for (int i = 0; i < 200; ++i) wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->dispatched.get(), 200u);
+  EXPECT_EQ(shards_->packets(), 200u);
+  EXPECT_EQ(stats_->forward_full.get(), 200u - 64);
+  EXPECT_EQ(finish_forwarded(), 64u);
+  loop.pass();
+}
+
+TEST_F(ForwardingRxLoopTest, PipelineFreesABufferWhenBothAreDone) {
+  start_forwarding(Wiring::kPipeline, 64);
+  auto loop = pipeline_loop();
+  wire_->send(metric(1).build());
+  wire_->send(metric(2).build());
+  loop.pass();
+  ring_->finish(ring_->peek(1).size());  // the forwarder is first with one
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 2u);
+  rings_[0]->finish(rings_[0]->peek(2).size());  // the shard with the other
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 1u);
+  EXPECT_EQ(finish_forwarded(), 1u);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 0u);
+}
+
+TEST_F(ForwardingRxLoopTest, WhatItsShardHasNoRoomForIsForwardedAllTheSame) {
+  start_forwarding(Wiring::kPipeline, 128);
+  auto loop = pipeline_loop();
+  for (int i = 0; i < 100; ++i) wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->ring_full.get(), 36u);
+  EXPECT_EQ(stats_->dispatched.get() + stats_->ring_full.get(), finish_forwarded());
+  for (size_t left = 64; left != 0;) {
+    const size_t n = rings_[0]->peek(64).size();
+    rings_[0]->finish(n);
+    left -= n;
+  }
   loop.pass();
 }
 
