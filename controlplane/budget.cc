@@ -4,9 +4,11 @@
 #include <array>
 #include <bit>
 #include <cstdio>
+#include <span>
 #include <utility>
 
 #include "controlplane/exporters/prometheus.h"
+#include "dataplane/api/io_memory.h"
 #include "dataplane/api/mapping.h"
 #include "dataplane/api/port_memory.h"
 #include "dataplane/api/shard_memory.h"
@@ -62,9 +64,14 @@ void add_shard(Lines lines, const Config& config, const Plan& plan) {
     lines.add("where histograms are copied to", "contexts", contexts, kCopyBytes);
   lines.add("patterns of dogstatsd_mapper_profiles", "", mappings_in(config),
             mapping::kPatternBytes);
-  const uint64_t producers = plan.wiring == Wiring::kPipeline ? plan.rx_count + uint64_t{1} : 1;
-  lines.add(cat(producers, producers == 1 ? " ring" : " rings"), "ring_slots",
-            producers * l.ring_slots, kDescriptorBytes);
+  const uint64_t queues = plan.wiring == Wiring::kPipeline ? plan.rx_count : 0;
+  lines.add(cat(queues, queues == 1 ? " ring" : " rings", " of receive queues"), "ring_slots",
+            queues * l.ring_slots, kDescriptorBytes);
+  if (plan.listener_count != 0) {
+    const bool streams = loose_packets_of(plan) != 0;
+    lines.add("ring of kernel sockets", streams ? "ring_slots" : "io_buffers", io_ring_slots(plan),
+              kDescriptorBytes);
+  }
   lines.add("scratch", "", kShardFixedBytes);
 }
 
@@ -91,6 +98,13 @@ void add_data_plane(Lines lines, const Config& config, const Plan& plan, uint64_
   if (plan.listener_count != 0) {
     lines.add("buffers of kernel sockets", "io_buffers", config.limits.io_buffers,
               config.buffer_size + kIoBufferOverhead);
+    lines.add("frames and lines that were cut", "", assemblies_of(plan),
+              config.buffer_size + kIoBufferOverhead);
+  }
+  const auto detects = [](const ListenerPlan& l) { return l.origin_detection != 0; };
+  if (std::ranges::any_of(std::span(plan.listeners).first(plan.listener_count), detects)) {
+    lines.add("containers and processes of senders", "origins", plan.limits.origins,
+              kSenderBytes + kProcessBytes);
   }
   lines.add("packets that wait for forward targets", "forward.queue",
             plan.forward.target_count * std::bit_ceil(uint64_t{plan.forward.queue}),

@@ -1,15 +1,10 @@
 #include "controlplane/compile.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <fstream>
-#include <sstream>
 
 #include "controlplane/cores.h"
 #include "controlplane/eal_args.h"
+#include "controlplane/ledger_names.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -47,14 +42,6 @@ absl::Status check_ports(const Config& config, const MachineFacts& facts) {
   return absl::OkStatus();
 }
 
-std::string interface_of(std::string_view device) {
-  constexpr std::string_view kKey = "iface=";
-  const size_t at = device.find(kKey);
-  if (!device.starts_with("net_af_xdp") || at == std::string_view::npos) return {};
-  const std::string_view rest = device.substr(at + kKey.size());
-  return std::string(rest.substr(0, rest.find(',')));
-}
-
 void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   PortPlan& out = plan.ports[plan.port_count++];
   out.name = plan.add_text(port.name);
@@ -63,11 +50,13 @@ void fill_port(Plan& plan, const Config& config, const PortConfig& port) {
   out.queues = port.queues;
   out.mtu = port.mtu;
   out.descriptors = port.descriptors;
+  out.promiscuous = port.promiscuous ? 1 : 0;
   const bool af_xdp = port.device.starts_with("net_af_xdp");
   const bool udp_only = port.own == PortOwner::kUdp || (port.own == PortOwner::kAuto && af_xdp);
   out.xdp_filter = udp_only ? 1 : 0;
   out.responder = udp_only ? 0 : 1;
   out.eol_required = config.eol_udp ? 1 : 0;
+  out.spread = port.spread ? 1 : 0;
   for (const uint16_t udp : port.udp_ports) out.udp_ports[out.udp_port_count++] = udp;
   if (port.udp_ports.empty()) out.udp_ports[out.udp_port_count++] = config.udp_port;
   for (const IpAddress& address : port.addresses) out.addresses[out.address_count++] = address;
@@ -104,6 +93,8 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.set_members = limits.set_members;
   l.carry_bytes = limits.carry_bytes;
   l.ring_slots = limits.ring_slots;
+  l.fragments = limits.fragments;
+  l.origins = limits.origins;
   l.segments_held = limits.segments_held;
   l.segment_bytes_held = limits.segment_bytes_held;
 }
@@ -161,6 +152,19 @@ void fill_dogstatsd(Plan& plan, const Config& config, const MachineFacts& facts)
   d.filter.prefix = config.filter_prefix ? 1 : 0;
 }
 
+void fill_listener(Plan& plan, const Config& config, const ListenerSpec& spec) {
+  ListenerPlan& out = plan.listeners[plan.listener_count++];
+  out.name = plan.add_text(spec.name);
+  out.address = plan.add_text(spec.address);
+  out.kind = spec.kind;
+  out.eol_required = spec.eol_required ? 1 : 0;
+  out.spread = spec.spread ? 1 : 0;
+  out.connections = spec.connections;
+  // Only Unix sockets know who sent a packet.
+  const bool has_credentials = spec.kind == ListenerKind::kUdsDatagram;
+  out.origin_detection = config.origin_detection && has_credentials ? 1 : 0;
+}
+
 size_t text_bytes(const std::vector<MapperProfile>& profiles) {
   size_t bytes = 0;
   for (const MapperProfile& profile : profiles) {
@@ -190,48 +194,36 @@ absl::Status check_text(const Config& config) {
           bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
 }
 
-// The first CPU numbers of the process's affinity.
-std::vector<uint16_t> usable_cpus() {
-  cpu_set_t set;
-  std::vector<uint16_t> cpus;
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) cpus.push_back(static_cast<uint16_t>(cpu));
-  }
-  return cpus;
-}
-
 }  // namespace
-
-MachineFacts read_machine_facts() {
-  MachineFacts facts;
-  facts.cpus = usable_cpus();
-  facts.root = ::geteuid() == 0;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);) {
-    std::istringstream words(line);
-    std::string key;
-    uint64_t value = 0;
-    if (!(words >> key >> value)) continue;
-    if (key == "Hugepagesize:") facts.hugepage_kb = value;
-    if (key == "HugePages_Free:") facts.hugepages_free = value;
-  }
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0) facts.hostname = name.data();
-  return facts;
-}
 
 std::vector<ListenerSpec> configured_listeners(const Config& config) {
   std::vector<ListenerSpec> specs;
   if (!config.use_dogstatsd) return specs;
   if (!config.socket_path.empty()) {
-    specs.push_back(
-        {"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds});
+    specs.push_back({"uds-unixgram", config.socket_path, ListenerKind::kUdsDatagram, config.eol_uds,
+                     config.listeners.uds_spread});
+  }
+  if (!config.stream_socket_path.empty()) {
+    specs.push_back({.name = std::string(kStreamListener),
+                     .address = config.stream_socket_path,
+                     .kind = ListenerKind::kUdsStream,
+                     .eol_required = config.eol_uds,
+                     .spread = config.listeners.uds_stream_spread,
+                     .connections = config.listeners.stream_connections});
   }
   if (config.udp_port_random || config.udp_port != 0) {
     const std::string host = config.non_local_traffic ? "::" : config.bind_host;
     const uint16_t port = config.udp_port_random ? 0 : config.udp_port;
-    specs.push_back({"udp", ListenAddress{host, port}.text(), ListenerKind::kUdp, config.eol_udp});
+    const uint16_t sockets = config.listeners.udp_sockets;
+    for (uint16_t i = 0; i < sockets; ++i) {
+      specs.push_back({sockets == 1 ? "udp" : cat("udp/", i), ListenAddress{host, port}.text(),
+                       ListenerKind::kUdp, config.eol_udp, config.listeners.udp_spread,
+                       sockets > 1});
+    }
+  }
+  if (!config.pipe_path.empty()) {
+    specs.push_back({"named_pipe", config.pipe_path, ListenerKind::kPipe, config.eol_pipe,
+                     config.listeners.pipe_spread});
   }
   return specs;
 }
@@ -257,13 +249,10 @@ absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts
     }
     eal_bytes = eal.memory_bytes;
   }
-  for (const ListenerSpec& spec : listeners) {
-    plan.listeners[plan.listener_count++] = {plan.add_text(spec.name), plan.add_text(spec.address),
-                                             spec.kind,
-                                             static_cast<uint8_t>(spec.eol_required ? 1 : 0)};
-  }
+  for (const ListenerSpec& spec : listeners) fill_listener(plan, config, spec);
   fill_dogstatsd(plan, config, facts);
   plan.interval_s = kIntervalS;
+  plan.proc_root = plan.add_text(config.proc_root);
   plan.log_level = plan.add_text(config.log_level);
   finish_plan(plan);
   c.budget = make_budget(config, plan, eal_bytes);

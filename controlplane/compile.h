@@ -8,22 +8,11 @@
 
 #include "controlplane/budget.h"
 #include "controlplane/config.h"
+#include "controlplane/machine_facts.h"
 #include "dataplane/api/plan.h"
 #include "dataplane/base/status.h"
 
 namespace penstock {
-
-// What the compiler must know of the machine. A running data plane keeps part of it for itself (its
-// hugepages are no longer free), so the facts of the first start are kept in the state file: with
-// them the same configuration gives the same Plan.
-struct MachineFacts {
-  std::vector<uint16_t> cpus;  // this process may use, ascending
-  uint64_t hugepage_kb = 0;    // default size; 0: the kernel has none
-  uint64_t hugepages_free = 0;
-  bool root = false;
-  std::string hostname;
-};
-MachineFacts read_machine_facts();
 
 // A kernel socket the configuration asks for.
 struct ListenerSpec {
@@ -31,6 +20,9 @@ struct ListenerSpec {
   std::string address;  // "127.0.0.1:8125", or the path
   ListenerKind kind = ListenerKind::kUdp;
   bool eol_required = false;
+  bool spread = false;
+  bool shared = false;       // one of several sockets on one address (SO_REUSEPORT)
+  uint16_t connections = 0;  // kUdsStream: at most so many at a time
   bool operator==(const ListenerSpec&) const = default;
 };
 

@@ -20,6 +20,7 @@ namespace penstock {
 namespace {
 
 constexpr uint64_t kGiB = 1ull << 30;
+constexpr uint64_t kUdpSocketsMax = 8;  // one thread reads them all; kPlanListenersMax has room
 
 PortConfig read_port(Problems& problems, const Value& entry, size_t index) {
   PortConfig port;
@@ -48,7 +49,9 @@ PortConfig read_port(Problems& problems, const Value& entry, size_t index) {
     }
   }
   if (auto v = s.get("own")) v->read_enum(port.own, {"auto", "udp", "all"});
+  if (auto v = s.get("spread")) v->read(port.spread);
   if (auto v = s.get("queues")) v->read_int(port.queues, 1, kPlanRxMax);
+  if (auto v = s.get("promiscuous")) v->read(port.promiscuous);
   if (auto v = s.get("mtu")) v->read_int(port.mtu, 576, 9600);
   if (auto v = s.get("descriptors")) v->read_int(port.descriptors, 64, 16384);
   s.finish();
@@ -82,12 +85,44 @@ void read_cores(Problems& problems, const Value& value, Config& c) {
     v->read_int(core, 0, 1023);
     c.control_core = core;
   }
+  if (auto v = s.get("io")) {
+    uint16_t core = 0;
+    v->read_int(core, 0, 1023);
+    c.io_core = core;
+  }
   if (auto v = s.get("data")) {
     v->read_ints(c.data_cores, 0, 1023, kPlanRxMax + kPlanShardsMax);
     const std::set<uint16_t> distinct(c.data_cores.begin(), c.data_cores.end());
     if (distinct.size() != c.data_cores.size()) v->fail("names a core twice");
     if (c.data_cores.empty())
       v->fail("must name at least one core; leave it out to have it chosen");
+  }
+  s.finish();
+}
+
+void read_listeners(Problems& problems, const Value& value, ListenersConfig& l) {
+  Section s(problems, value.node(), "penstock.listeners.");
+  if (auto v = s.get("udp")) {
+    Section udp(problems, v->node(), "penstock.listeners.udp.");
+    if (auto n = udp.get("sockets")) n->read_int(l.udp_sockets, 1, kUdpSocketsMax);
+    if (auto on = udp.get("spread")) on->read(l.udp_spread);
+    udp.finish();
+  }
+  if (auto v = s.get("uds")) {
+    Section uds(problems, v->node(), "penstock.listeners.uds.");
+    if (auto on = uds.get("spread")) on->read(l.uds_spread);
+    uds.finish();
+  }
+  if (auto v = s.get("uds_stream")) {
+    Section stream(problems, v->node(), "penstock.listeners.uds_stream.");
+    if (auto n = stream.get("connections")) n->read_int(l.stream_connections, 1, 16384);
+    if (auto on = stream.get("spread")) on->read(l.uds_stream_spread);
+    stream.finish();
+  }
+  if (auto v = s.get("pipe")) {
+    Section pipe(problems, v->node(), "penstock.listeners.pipe.");
+    if (auto on = pipe.get("spread")) on->read(l.pipe_spread);
+    pipe.finish();
   }
   s.finish();
 }
@@ -110,7 +145,9 @@ void read_limits(Problems& problems, const Value& value, LimitsConfig& l) {
   if (auto v = s.get("set_members")) v->read_int(l.set_members, 16, 64u << 20);
   if (auto v = s.get("carry_bytes")) v->read_size(l.carry_bytes, 64 * kKiB, 4 * kGiB);
   if (auto v = s.get("ring_slots")) read_power_of_two(*v, l.ring_slots, 64, 65536);
+  if (auto v = s.get("fragments")) v->read_int(l.fragments, 16, 65536);
   if (auto v = s.get("io_buffers")) read_power_of_two(*v, l.io_buffers, 16, 32768);
+  if (auto v = s.get("origins")) v->read_int(l.origins, 16, 1u << 20);
   if (auto v = s.get("segments_held")) v->read_int(l.segments_held, 1, 100000);
   if (auto v = s.get("segment_bytes_held")) {
     v->read_size(l.segment_bytes_held, kKiB * kKiB, 1024 * kGiB);
@@ -169,6 +206,7 @@ void read_penstock(Problems& problems, const YAML::Node& node, Config& c) {
     v->read(c.log_level);
   }
   if (auto v = s.get("ports")) read_ports(*v, c);
+  if (auto v = s.get("listeners")) read_listeners(problems, *v, c.listeners);
   if (auto v = s.get("cores")) read_cores(problems, *v, c);
   if (auto v = s.get("wiring")) v->read_enum(c.wiring, {"auto", "inline", "pipeline"});
   if (auto v = s.get("idle")) v->read_enum(c.idle, {"adaptive", "busy"});

@@ -40,9 +40,21 @@ struct PortConfig {
   std::vector<uint16_t> udp_ports;  // empty: dogstatsd_port
   std::vector<IpAddress> addresses;
   PortOwner own = PortOwner::kAuto;
+  bool spread = false;  // packets go to any shard, not to that of their flow
   uint16_t queues = 1;
   uint16_t mtu = 1500;          // bytes
   uint16_t descriptors = 1024;  // a queue
+  bool promiscuous = false;
+};
+
+// penstock.listeners: what the Agent has no keys for.
+struct ListenersConfig {
+  uint16_t udp_sockets = 1;  // on the one address; the kernel spreads flows over them
+  bool udp_spread = false;
+  bool uds_spread = false;
+  uint16_t stream_connections = 1024;
+  bool uds_stream_spread = false;
+  bool pipe_spread = false;
 };
 
 enum class WiringChoice : uint8_t { kAuto, kInline, kPipeline };
@@ -56,9 +68,11 @@ struct LimitsConfig {
   uint64_t sample_bytes = 32ull << 20;
   uint32_t sketch_bins = 4096;  // of one sketch
   uint32_t set_members = 65536;
-  uint64_t carry_bytes = 4ull << 20;
+  uint64_t carry_bytes = 16ull << 20;
   uint32_t ring_slots = 4096;
+  uint32_t fragments = 1024;
   uint32_t io_buffers = 1024;
+  uint32_t origins = 65536;  // containers of senders, and processes remembered
   uint32_t segments_held = 60;
   uint64_t segment_bytes_held = 256ull << 20;
   uint64_t memory_limit = 0;  // of both processes at their bounds; 0: none
@@ -95,6 +109,8 @@ struct Config {
   bool udp_port_random = false;  // `__random__`: the kernel chooses
   bool non_local_traffic = false;
   std::string socket_path = "/var/run/datadog/dsd.socket";  // empty: off
+  std::string stream_socket_path;                           // empty: off
+  std::string pipe_path;                                    // empty: off
   uint32_t so_rcvbuf = 0;                                   // bytes; 0: the kernel's default
   uint32_t buffer_size = 8192;                              // bytes a packet
   std::vector<std::string> tags;
@@ -108,6 +124,8 @@ struct Config {
   bool eol_pipe = false;
   bool timestamps = true;
   bool client_origin = false;
+  bool origin_detection = false;  // by the credentials of Unix sockets
+  std::string proc_root = "/proc";
   dogstatsd::Cardinality tag_cardinality = dogstatsd::Cardinality::kLow;
   bool origin_optout = true;
   bool entity_precedence = false;
@@ -127,7 +145,9 @@ struct Config {
   std::string run_dir = "/run/penstock";
   std::string log_level = "info";
   std::vector<PortConfig> ports;
+  ListenersConfig listeners;
   std::optional<uint16_t> control_core;
+  std::optional<uint16_t> io_core;
   std::vector<uint16_t> data_cores;  // empty: chosen by the compiler
   WiringChoice wiring = WiringChoice::kAuto;
   IdleMode idle = IdleMode::kAdaptive;

@@ -16,9 +16,7 @@ namespace {
 
 // Agent keys that we know and do not act on, by their first part (spec 10.1, and what most
 // `datadog.yaml` files hold besides).
-constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
-                                                  "dogstatsd_stream_log_too_big",
-                                                  "dogstatsd_pipe_name",
+constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_log_too_big",
                                                   "dogstatsd_windows_pipe_security_descriptor",
                                                   "dogstatsd_packet_buffer_size",
                                                   "dogstatsd_packet_buffer_flush_timeout",
@@ -29,7 +27,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_socket",
                                                   "dogstatsd_pipeline_autoadjust_strategy",
                                                   "dogstatsd_flush_incomplete_buckets",
                                                   "dogstatsd_no_aggregation_pipeline_batch_size",
-                                                  "dogstatsd_origin_detection",
                                                   "dogstatsd_string_interner_size",
                                                   "dogstatsd_disable_verbose_logs",
                                                   "dogstatsd_metrics_stats_enable",
@@ -154,14 +151,27 @@ void read_udp_port(const Value& v, Config& c) {
     c.udp_port_random = true;
     return;
   }
-  uint64_t port = 0;
+  int64_t port = 0;
   const std::string s = v.text();
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), port);
-  if (s.empty() || error != std::errc() || end != s.data() + s.size() || port > 65535) {
-    v.fail("must be a port from 0 (off) to 65535, or __random__");
-    return;
-  }
-  c.udp_port = static_cast<uint16_t>(port);
+  const bool number = !s.empty() && error == std::errc() && end == s.data() + s.size();
+  if (!number) v.warn("is no port, which turns UDP off; give 1 to 65535, 0 (off) or __random__");
+  if (port > 65535) return v.fail("must be a port from 1 to 65535, 0 (off) or __random__");
+  c.udp_port = number && port > 0 ? static_cast<uint16_t>(port) : 0;  // spec 2.1
+}
+
+// The path of a Unix socket; empty: off.
+void read_socket_path(const Value& v, std::string& path) {
+  v.read(path);
+  if (path.size() > 107) v.fail("must be at most 107 bytes, the kernel's limit");
+}
+
+// A name without a slash is one of Windows, which the Agent ignores elsewhere.
+void read_pipe_path(const Value& v, std::string& path) {
+  v.read(path);
+  if (path.empty() || path.front() == '/') return;
+  v.warn("is not an absolute path, which a pipe of this system has; there is no pipe");
+  path.clear();
 }
 
 void read_eol(const Value& v, Config& c) {
@@ -240,15 +250,24 @@ void read_filter(AgentKeys& keys, Config& c) {
   }
 }
 
+void read_proc_root(const Value& v, Config& c) {
+  v.read(c.proc_root);
+  while (c.proc_root.size() > 1 && c.proc_root.back() == '/') c.proc_root.pop_back();
+  if (c.proc_root.empty() || c.proc_root.front() != '/' || c.proc_root.size() > 4000) {
+    v.fail("must be an absolute path of at most 4000 bytes");
+  }
+}
+
 void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("use_dogstatsd")) v->read(c.use_dogstatsd);
   if (auto v = keys.get("bind_host")) v->read(c.bind_host);
   if (auto v = keys.get("dogstatsd_port")) read_udp_port(*v, c);
   if (auto v = keys.get("dogstatsd_non_local_traffic")) v->read(c.non_local_traffic);
-  if (auto v = keys.get("dogstatsd_socket")) {
-    v->read(c.socket_path);
-    if (c.socket_path.size() > 107) v->fail("must be at most 107 bytes, the kernel's limit");
-  }
+  if (auto v = keys.get("dogstatsd_socket")) read_socket_path(*v, c.socket_path);
+  if (auto v = keys.get("dogstatsd_stream_socket")) read_socket_path(*v, c.stream_socket_path);
+  if (auto v = keys.get("dogstatsd_pipe_name")) read_pipe_path(*v, c.pipe_path);
+  if (auto v = keys.get("dogstatsd_origin_detection")) v->read(c.origin_detection);
+  if (auto v = keys.get("container_proc_root")) read_proc_root(*v, c);
   if (auto v = keys.get("dogstatsd_so_rcvbuf")) v->read_int(c.so_rcvbuf, 0, 1u << 30);
   if (auto v = keys.get("dogstatsd_buffer_size")) v->read_int(c.buffer_size, 64, 65535);
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "controlplane/compile.h"
 #include "dataplane/base/strings.h"
 
@@ -6,17 +8,32 @@ namespace {
 
 constexpr std::string_view kCardinalities[] = {"low", "orchestrator", "high", "none"};
 
+std::string on_cpu(uint16_t cpu, std::string_view what) {
+  std::string number = cat(cpu);
+  number.resize(std::max<size_t>(number.size(), 4), ' ');
+  return cat("  cpu ", number, what, "\n");
+}
+
+std::string_view way(const Plan& p, bool spread) {
+  if (p.shard_count == 1) return "";
+  return spread ? ", each burst to the emptiest shard" : ", each flow to its shard";
+}
+
 std::string cores(const Plan& p) {
-  std::string text = cat("  control  cpu ", p.control_cpu, "\n  io       cpu ", p.io_cpu, "\n");
+  std::string text = on_cpu(p.control_cpu, "control: intervals, Segments, requests");
+  if (p.listener_count != 0) {
+    text += on_cpu(p.io_cpu, cat("io: ", p.listener_count, " kernel sockets"));
+  }
   for (size_t i = 0; i < p.rx_count; ++i) {
     const RxPlan& rx = p.rx[i];
-    text += cat("  rx ", i, "     cpu ", rx.cpu, "  ", p.str(p.ports[rx.port].name), "/", rx.queue,
-                "\n");
+    const PortPlan& port = p.ports[rx.port];
+    const std::string queue = cat(p.str(port.name), "/", rx.queue);
+    text += on_cpu(rx.cpu, p.wiring == Wiring::kInline
+                               ? cat("rx ", i, ": receives ", queue, " and runs shard ", i)
+                               : cat("rx ", i, ": receives ", queue, way(p, port.spread != 0)));
   }
   for (size_t i = 0; i < p.shard_count; ++i) {
-    const ShardPlan& shard = p.shards[i];
-    text += cat("  shard ", i, "  cpu ", shard.cpu,
-                shard.rx >= 0 ? cat("  run by rx ", shard.rx) : std::string(), "\n");
+    if (p.shards[i].rx < 0) text += on_cpu(p.shards[i].cpu, cat("shard ", i));
   }
   return text;
 }
@@ -53,7 +70,9 @@ std::string ports(const Plan& p) {
     text += "\n";
   }
   for (size_t i = 0; i < p.listener_count; ++i) {
-    text += cat("listener ", p.str(p.listeners[i].name), ": ", p.str(p.listeners[i].address), "\n");
+    const ListenerPlan& l = p.listeners[i];
+    text += cat("listener ", p.str(l.name), ": ", p.str(l.address), way(p, l.spread != 0),
+                l.origin_detection != 0 ? ", detects origins" : "", "\n");
   }
   for (size_t i = 0; i < p.forward.target_count; ++i) {
     text += cat("forward to ", p.str(p.forward.targets[i]),
@@ -83,9 +102,9 @@ std::string print_plan(const Plan& p) {
   text += cat(p.use_eal != 0 ? "" : " not started", "\nlimits contexts ", l.contexts,
               " context_bytes ", l.context_bytes, " memo_bytes ", l.memo_bytes, " sample_bytes ",
               l.sample_bytes, " sketch_bins ", l.sketch_bins, " set_members ", l.set_members);
-  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " io_buffers ",
-              p.io_buffers, " segments_held ", l.segments_held, " segment_bytes_held ",
-              l.segment_bytes_held, "\n");
+  text += cat(" carry_bytes ", l.carry_bytes, " ring_slots ", l.ring_slots, " fragments ",
+              l.fragments, " io_buffers ", p.io_buffers, " origins ", l.origins, " segments_held ",
+              l.segments_held, " segment_bytes_held ", l.segment_bytes_held, "\n");
   const DogstatsdPlan& d = p.dogstatsd;
   text += cat("dogstatsd host \"", p.str(d.default_host), "\" namespace \"",
               p.str(d.metric_namespace), "\" buffer_size ", d.buffer_size, " context_expiry_s ",
@@ -94,7 +113,7 @@ std::string print_plan(const Plan& p) {
               int{d.copy_histograms}, " copy_prefix \"", p.str(d.copy_prefix),
               "\"\norigin cardinality ", kCardinalities[static_cast<size_t>(d.tag_cardinality)],
               " optout ", int{d.origin_optout}, " entity_precedence ", int{d.entity_precedence},
-              " unified ", int{d.origin_unified}, "\ntags");
+              " unified ", int{d.origin_unified}, " proc_root ", p.str(p.proc_root), "\ntags");
   for (size_t i = 0; i < d.tag_count; ++i) text += cat(" ", p.str(d.tags[i]));
   text += "\nnamespace exclusions";
   for (size_t i = 0; i < d.exclusion_count; ++i) text += cat(" ", p.str(d.exclusions[i]));

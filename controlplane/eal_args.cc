@@ -49,6 +49,14 @@ bool is_pci_address(std::string_view device) {
          });
 }
 
+std::string interface_of(std::string_view device) {
+  constexpr std::string_view kKey = "iface=";
+  const size_t at = device.find(kKey);
+  if (!device.starts_with("net_af_xdp") || at == std::string_view::npos) return {};
+  const std::string_view rest = device.substr(at + kKey.size());
+  return std::string(rest.substr(0, rest.find(',')));
+}
+
 absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts, const Plan& plan,
                                  std::vector<std::string>& notes) {
   EalPlan eal;

@@ -22,5 +22,8 @@ absl::StatusOr<EalPlan> plan_eal(const Config& config, const MachineFacts& facts
 
 // True for "0000:03:00.0" and "03:00.0", with or without arguments behind a comma.
 bool is_pci_address(std::string_view device);
+// The kernel interface of a net_af_xdp device, "eth1" of "net_af_xdp0,iface=eth1"; empty for
+// others.
+std::string interface_of(std::string_view device);
 
 }  // namespace penstock

@@ -42,10 +42,9 @@ struct Books {
   [[nodiscard]] uint64_t sources(std::string_view name) const {
     return sum_of(blocks, StatsBlock::kRxQueue, name) + sum_of(blocks, StatsBlock::kListener, name);
   }
-  [[nodiscard]] const StatsBlockValues* loss(std::string_view label) const {
-    const auto it = std::ranges::find_if(blocks, [&](const StatsBlockValues& b) {
-      return b.kind == StatsBlock::kLoss && b.label == label;
-    });
+  [[nodiscard]] const StatsBlockValues* of_source(StatsBlock kind, std::string_view label) const {
+    const auto it = std::ranges::find_if(
+        blocks, [&](const StatsBlockValues& b) { return b.kind == kind && b.label == label; });
     return it == blocks.end() ? nullptr : &*it;
   }
 };
@@ -59,7 +58,8 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     audit.equal(cat("packets of ", b.label,
-                    ": received = not_ours + malformed + truncated + ring_full + dispatched"),
+                    ": received = not_ours + malformed + fragments + truncated + ring_full + "
+                    "dispatched"),
                 b.get("received"), sum_of_names(b, kReceivedParts));
   }
   audit.equal("packets: dispatched = processed by shards + lost_in_crash", dispatched,
@@ -69,22 +69,30 @@ Json packets(const Books& books, const LedgerInput& input, Audit& audit) {
           {"no_buffer", no_buffer},
           {"not_ours", books.sources("not_ours")},
           {"malformed", malformed},
+          {"fragments_joined", books.sources("fragments_joined")},
+          {"fragments_full", books.sources("fragments_full")},
+          {"fragments_waiting", books.sources("fragments_waiting")},
           {"truncated", books.sources("truncated")},
           {"ring_full", books.sources("ring_full")},
           {"dispatched", dispatched},
           {"lost_in_crash", input.departed.packets_lost}};
 }
 
-Json sources(const Books& books) {
+Json sources(const Books& books, const LedgerInput& input) {
   Json list = Json::array();
   for (const StatsBlockValues& b : books.blocks) {
     if (!is_source(b)) continue;
     Json source = {{"name", b.label},
                    {"kind", b.kind == StatsBlock::kRxQueue ? "queue" : "listener"}};
+    const auto address = input.addresses.find(b.label);
+    if (address != input.addresses.end()) source["address"] = address->second;
     for (const auto& [name, value] : b.counters) source[name] = value;
-    const StatsBlockValues* loss = books.loss(b.label);
+    const StatsBlockValues* loss = books.of_source(StatsBlock::kLoss, b.label);
     source["missed"] = loss == nullptr ? 0 : loss->get("missed");
     source["no_buffer"] = loss == nullptr ? 0 : loss->get("no_buffer");
+    if (const auto* origin = books.of_source(StatsBlock::kOrigin, b.label); origin != nullptr) {
+      for (const auto& [name, value] : origin->counters) source[name] = value;
+    }
     list.push_back(std::move(source));
   }
   return list;
@@ -228,7 +236,7 @@ Json make_ledger(const LedgerInput& input) {
   add_blocks(books.blocks, input.live);
   Audit audit;
   Json parts = {{"packets", packets(books, input, audit)},
-                {"sources", sources(books)},
+                {"sources", sources(books, input)},
                 {"lines", lines(books, audit)},
                 {"samples", samples(books, input, audit)},
                 {"points", points(books, input, audit)},
@@ -260,8 +268,9 @@ std::string ledger_table(const Json& ledger) {
     print_counters(out, target);
   }
   for (const Json& source : ledger.at("sources")) {
-    out +=
-        cat(source.at("kind").get<std::string>(), " ", source.at("name").get<std::string>(), "\n");
+    const std::string address = source.value("address", std::string());
+    out += cat(source.at("kind").get<std::string>(), " ", source.at("name").get<std::string>(),
+               address.empty() ? "" : " ", address, "\n");
     Json shown = Json::object();
     for (const auto& [name, value] : source.items()) {
       if (value.is_number() && (value != 0 || name == "received")) shown[name] = value;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct LedgerInput {
   Reception reception;                 // of the running data plane
   Departed departed;
   std::vector<ExporterTally> exporters;
+  std::map<std::string, std::string> addresses;  // of listeners, by their names
 };
 
 // The ledger as JSON (docs/ledger.md has its keys). "balanced" is true when every identity holds;

@@ -9,20 +9,41 @@
 
 namespace penstock {
 
+// The listener that has connections (spec 2.8).
+inline constexpr std::string_view kStreamListener = "uds-unix";
+
 // The parts that add up, by the names of stats.h.
-inline constexpr std::string_view kMalformed[] = {"malformed_ethernet", "malformed_ipv4",
-                                                  "malformed_ipv6",     "malformed_udp",
-                                                  "malformed_checksum", "malformed_fragment"};
-inline constexpr std::string_view kReceivedParts[] = {
-    "not_ours",           "malformed_ethernet", "malformed_ipv4", "malformed_ipv6", "malformed_udp",
-    "malformed_checksum", "malformed_fragment", "truncated",      "ring_full",      "dispatched"};
+inline constexpr std::string_view kMalformed[] = {
+    "malformed_ethernet",    "malformed_ipv4",       "malformed_ipv6",
+    "malformed_udp",         "malformed_checksum",   "malformed_fragment",
+    "malformed_frame_empty", "malformed_frame_long", "malformed_cut_off"};
+inline constexpr std::string_view kReceivedParts[] = {"not_ours",
+                                                      "malformed_ethernet",
+                                                      "malformed_ipv4",
+                                                      "malformed_ipv6",
+                                                      "malformed_udp",
+                                                      "malformed_checksum",
+                                                      "malformed_fragment",
+                                                      "malformed_frame_empty",
+                                                      "malformed_frame_long",
+                                                      "malformed_cut_off",
+                                                      "fragments_joined",
+                                                      "fragments_full",
+                                                      "fragments_waiting",
+                                                      "truncated",
+                                                      "ring_full",
+                                                      "dispatched"};
 inline constexpr std::string_view kLinesOkParts[] = {"metrics", "events", "service_checks"};
 inline constexpr std::string_view kSampleParts[] = {
     "aggregated", "timestamped", "unsupported_timestamped", "filtered", "overflow",
     "nan_inf",    "carry_full"};
 
-// Keys of penstock.limits that bound what a shard holds, and the counters of shards and of the
-// keeper that say how often the bound was met.
+// Whose a packet of a listener with origin detection was.
+inline constexpr std::string_view kOriginParts[] = {"origin_container",  "origin_none",
+                                                    "origin_errors",     "origin_replayed",
+                                                    "origin_unresolved", "origin_full"};
+
+// Keys of penstock.limits, and the counters that say how often the bound was met.
 struct Bound {
   std::string_view key;
   std::array<std::string_view, 3> counters;  // empty: no more
@@ -35,6 +56,8 @@ inline constexpr Bound kBounds[] = {
     {"sketch_bins", {"bins_folded"}},
     {"set_members", {"set_members_unkept"}},
     {"carry_bytes", {"carry_full", "carry_full_events", "copies_unkept"}},
+    {"fragments", {"fragments_full"}},
+    {"origins", {"origin_full", "origin_evicted"}},
 };
 
 // How often a bound was met, by all shards and the keeper.

@@ -9,8 +9,8 @@
 
 namespace penstock {
 
-// A listening socket held by penstockd and inherited by every data plane it starts, so that
-// datagrams wait in it while there is none.
+// A listening socket or a pipe, held by penstockd and inherited by every data plane it starts, so
+// that datagrams, connections and lines wait in it while there is none.
 struct Listener {
   ListenerSpec spec;  // with the address it is really bound to
   Fd socket;          // valid unless it failed
@@ -24,8 +24,9 @@ struct Listener {
 std::vector<Listener> open_listeners(std::span<const ListenerSpec> specs, uint32_t so_rcvbuf);
 
 // Tells the senders of a Unix socket that it is closed (EPIPE), while what they have sent can still
-// be read. Before a drain: what the kernel accepted is then counted to the last datagram. A UDP
-// sender is told nothing and has no promise.
+// be read, and connections that wait be accepted. Before a drain: what the kernel accepted is then
+// counted to the last datagram. Whoever sends by UDP or writes to a pipe is told nothing and has no
+// promise.
 void refuse_senders(const Listener& listener);
 // Whether that was done to it, by whatever process; it cannot be undone.
 bool refuses_senders(const Listener& listener);

@@ -99,7 +99,7 @@ int run(int argc, char** argv) {
   if (const std::string why = simd::environment_error(); !why.empty()) {
     return refuse(absl::InvalidArgumentError(to_absl(why)));
   }
-  const MachineFacts facts = read_machine_facts();
+  const MachineFacts facts = read_machine_facts(config.ports);
   const std::vector<ListenerSpec> listeners = configured_listeners(config);
   const absl::StatusOr<Compiled> compiled = compile(config, facts, listeners);
   if (!compiled.ok()) return refuse(compiled.status());

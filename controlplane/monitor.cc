@@ -204,6 +204,9 @@ Json Monitor::ledger_now() const {
   const std::vector<StatsBlockValues> live = supervisor_.stats();
   LedgerInput input = delivery_.books();
   input.live = live;
+  for (const Listener& l : supervisor_.listeners()) {
+    if (l.socket.valid()) input.addresses[l.spec.name] = l.spec.address;
+  }
   return make_ledger(input);
 }
 

@@ -121,6 +121,8 @@ std::map<std::string, ExporterProgress> decode_exporters(const json& j) {
 
 std::string encode_state(const State& state) {
   const json facts = {{"cpus", state.facts.cpus},
+                      {"cpu_nodes", state.facts.cpu_nodes},
+                      {"device_nodes", state.facts.device_nodes},
                       {"hugepage_kb", state.facts.hugepage_kb},
                       {"hugepages_free", state.facts.hugepages_free},
                       {"root", state.facts.root},
@@ -149,6 +151,8 @@ absl::StatusOr<State> decode_state(const std::string& text) try {
   state.restarts = all.at("restarts");
   const json& facts = all.at("facts");
   state.facts.cpus = facts.at("cpus").get<std::vector<uint16_t>>();
+  state.facts.cpu_nodes = facts.value("cpu_nodes", std::vector<int>{});
+  state.facts.device_nodes = facts.value("device_nodes", std::map<std::string, int>{});
   state.facts.hugepage_kb = facts.at("hugepage_kb");
   state.facts.hugepages_free = facts.at("hugepages_free");
   state.facts.root = facts.at("root");

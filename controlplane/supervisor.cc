@@ -57,8 +57,9 @@ std::vector<ForwardTarget> running_targets(const Plan& plan) {
 std::string nothing_to_listen_on(const Config& config, const std::vector<Listener>& listeners) {
   if (!config.use_dogstatsd) return "nothing to listen on: use_dogstatsd is false";
   if (listeners.empty()) {
-    return "nothing to listen on: dogstatsd_port is 0, dogstatsd_socket is empty and there is no "
-           "penstock.ports; configure one of them";
+    return "nothing to listen on: dogstatsd_port is 0, dogstatsd_socket, dogstatsd_stream_socket "
+           "and "
+           "dogstatsd_pipe_name are empty and there is no penstock.ports; configure one of them";
   }
   std::string why = "nothing to listen on:";
   for (const Listener& l : listeners) why += cat(" ", l.spec.name, ": ", l.error, ";");
@@ -113,6 +114,7 @@ absl::Status Supervisor::start_fresh() {
   for (const std::string& note : notes_) spdlog::info("{}", note);
   ASSIGN_OR_RETURN(plan_fd_, plan_to_memfd(*compiled.plan));
   drops_counted_ = {};  // new sockets
+  line_lost_ = {};
   return spawn();
 }
 
@@ -130,12 +132,29 @@ void Supervisor::note_drops(const std::vector<StatsBlockValues>& last) {
   }
 }
 
+// What a pipe brings next may be the rest of a line that the data plane had begun: perhaps after a
+// crash, surely if it cut off a line at its end or never saw the end of the one it began with.
+void Supervisor::note_lines(const std::vector<StatsBlockValues>& last, bool crashed) {
+  if (process_.plan == nullptr) return;
+  const Plan& plan = *process_.plan;
+  line_lost_ = {};
+  for (size_t i = 0; i < plan.listener_count; ++i) {
+    if (plan.listeners[i].kind != ListenerKind::kPipe) continue;
+    const bool told = std::ranges::any_of(last, [&](const StatsBlockValues& b) {
+      return b.kind == StatsBlock::kListener && b.label == plan.str(plan.listeners[i].name) &&
+             b.get("malformed_cut_off") != plan.line_lost[i];
+    });
+    line_lost_[i] = crashed || told ? 1 : 0;
+  }
+}
+
 absl::Status Supervisor::spawn() {
   ASSIGN_OR_RETURN(const Fd agent, bind_unix(socket_path_, SOCK_SEQPACKET, 0600));
   if (::listen(agent.get(), 8) != 0) return errno_status(errno, cat("listen on ", socket_path_));
   ASSIGN_OR_RETURN(const Fd stats, make_memfd("penstock-stats", kStatsBytes));
   ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, open_plan(plan_fd_.get()));
   plan->drops_counted = drops_counted_;
+  plan->line_lost = line_lost_;
   targets_ = open_forward_targets(options_.config, listeners_, targets_);
   for (size_t i = 0; i < targets_.size(); ++i) plan->forward_open[i] = targets_[i].error.empty();
   ASSIGN_OR_RETURN(plan_fd_, plan_to_memfd(*plan));
@@ -318,8 +337,13 @@ absl::Status Supervisor::take_over(agent::Received& received) {
     listeners.push_back({wanted, {}, "was not open when the data plane started"});
     for (size_t i = 0; i < running.listener_count && i + 2 < received.fds.size(); ++i) {
       const ListenerPlan& l = running.listeners[i];
-      const ListenerSpec spec{std::string(running.str(l.name)), std::string(running.str(l.address)),
-                              l.kind, l.eol_required != 0};
+      const ListenerSpec spec{std::string(running.str(l.name)),
+                              std::string(running.str(l.address)),
+                              l.kind,
+                              l.eol_required != 0,
+                              l.spread != 0,
+                              false,
+                              l.connections};
       if (!same_listener(wanted, spec)) continue;
       listeners.back() = {spec, std::move(received.fds[i + 2]), {}};
     }
@@ -365,6 +389,7 @@ void Supervisor::on_exit() {
   } else {
     report_exit(exit, delivery_.depart(last, crashed), crashed);
     note_drops(last);
+    note_lines(last, crashed);
   }
   forget_process();
   if (phase_ == Phase::kDraining) {

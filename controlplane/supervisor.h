@@ -103,6 +103,7 @@ class Supervisor {
   absl::Status start_fresh();
   absl::Status spawn();
   void note_drops(const std::vector<StatsBlockValues>& last);
+  void note_lines(const std::vector<StatsBlockValues>& last, bool crashed);
   void adopt(Fd live);
   void watch_socket();
   void watch_process();
@@ -142,6 +143,7 @@ class Supervisor {
   std::vector<ForwardTarget> targets_;
   Fd plan_fd_;                                     // the last good Plan
   decltype(Plan::drops_counted) drops_counted_{};  // of `listeners_`, by data planes that ended
+  decltype(Plan::line_lost) line_lost_{};          // by the last one
   std::deque<uint64_t> acks_;
   std::vector<std::string> degraded_;
   std::vector<std::string> notes_;

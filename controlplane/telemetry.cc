@@ -53,11 +53,13 @@ class Text {
 using Blocks = std::vector<StatsBlockValues>;
 
 void sources(Text& text, const Blocks& blocks) {
+  constexpr std::string_view kWaiting = "fragments_waiting";
   text.family("penstock_source_packets_total", "counter",
               "Packets of a receive queue or listener, by what became of them.");
   for (const StatsBlockValues& b : blocks) {
     if (!is_source(b)) continue;
     for (const std::string_view bucket : kReceivedParts) {
+      if (bucket == kWaiting) continue;  // a level
       text.sample({{"source", b.label}, {"bucket", bucket}}, b.get(bucket));
     }
   }
@@ -66,6 +68,11 @@ void sources(Text& text, const Blocks& blocks) {
     for (const std::string_view bucket : {"missed", "no_buffer"}) {
       text.sample({{"source", b.label}, {"bucket", bucket}}, b.get(bucket));
     }
+  }
+  text.family("penstock_source_fragments_waiting", "gauge",
+              "IP fragments that wait for the others of their datagram.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind == StatsBlock::kRxQueue) text.sample({{"source", b.label}}, b.get(kWaiting));
   }
   text.family("penstock_source_bytes_total", "counter", "Payload bytes handed to shards.");
   for (const StatsBlockValues& b : blocks) {
@@ -78,6 +85,50 @@ void sources(Text& text, const Blocks& blocks) {
     text.sample({{"source", b.label}, {"result", "sent"}}, b.get("replies"));
     text.sample({{"source", b.label}, {"result", "limited"}}, b.get("replies_limited"));
   }
+}
+
+// Of the listeners that detect origins.
+void origins(Text& text, const Blocks& blocks) {
+  constexpr std::string_view kPrefix = "origin_";
+  text.family("penstock_origin_packets_total", "counter",
+              "Packets of a listener with origin detection, by whose they were.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind != StatsBlock::kOrigin) continue;
+    for (const std::string_view part : kOriginParts) {
+      text.sample({{"source", b.label}, {"result", part.substr(kPrefix.size())}}, b.get(part));
+    }
+  }
+  text.family("penstock_origin_lookups_total", "counter",
+              "Processes whose container was looked up, and what was remembered, waited for it or "
+              "was forgotten early.");
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind != StatsBlock::kOrigin) continue;
+    for (const std::string_view what :
+         {"origin_lookups", "origin_hits", "origin_waited", "origin_evicted"}) {
+      text.sample({{"source", b.label}, {"what", what.substr(kPrefix.size())}}, b.get(what));
+    }
+  }
+}
+
+void connections(Text& text, const Blocks& blocks) {
+  const auto each = [&](const auto& sample) {
+    for (const StatsBlockValues& b : blocks) {
+      if (b.kind == StatsBlock::kListener && b.label == kStreamListener) sample(b);
+    }
+  };
+  text.family("penstock_connections", "gauge", "Connections of a stream listener open now.");
+  each([&](const StatsBlockValues& b) {
+    text.sample({{"source", b.label}}, b.get("connections") - b.get("connections_closed"));
+  });
+  text.family(
+      "penstock_connections_total", "counter",
+      "Connections accepted and closed, times the limit was reached, and accepts that failed.");
+  each([&](const StatsBlockValues& b) {
+    text.sample({{"source", b.label}, {"event", "accepted"}}, b.get("connections"));
+    text.sample({{"source", b.label}, {"event", "closed"}}, b.get("connections_closed"));
+    text.sample({{"source", b.label}, {"event", "full"}}, b.get("connections_full"));
+    text.sample({{"source", b.label}, {"event", "accept_failed"}}, b.get("accept_failed"));
+  });
 }
 
 void forward(Text& text, const std::vector<ForwardTally>& targets) {
@@ -221,6 +272,8 @@ std::string Monitor::metrics(uint64_t dropped_control_clients) const {
   text.sample({{"version", PENSTOCK_VERSION}, {"build", agent::build_id()}}, 1);
   processes(text, delivery_.state(), supervisor_.greeted(), heartbeat_age_ms());
   sources(text, blocks);
+  origins(text, blocks);
+  connections(text, blocks);
   forward(text, forward_tallies(books.departed.blocks, live));
   lines(text, blocks);
   samples(text, blocks);

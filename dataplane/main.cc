@@ -23,11 +23,14 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/sealer.h"
+#include "dataplane/core/senders.h"
 #include "dataplane/core/worker.h"
 #include "dataplane/keeper/endpoint.h"
 #include "dataplane/keeper/keeper.h"
 #include "dataplane/keeper/outbox.h"
 #include "dataplane/nic/nic.h"
+#include "dataplane/origin/origins.h"
+#include "dataplane/origin/resolver.h"
 #include "dataplane/uring/io_loop.h"
 #include "parsers/simd/kernel.h"
 
@@ -118,6 +121,11 @@ void log_change(std::string_view port, const NicPortState& state) {
   }
 }
 
+bool detects_origins(const Plan& plan) {
+  return std::any_of(plan.listeners.begin(), plan.listeners.begin() + plan.listener_count,
+                     [](const ListenerPlan& l) { return l.origin_detection != 0; });
+}
+
 // Everything that receives or aggregates, from the Plan to the running threads.
 class DataPlane {
  public:
@@ -125,11 +133,18 @@ class DataPlane {
 
   // kDrained (0), or the exit code of what could not be started.
   ExitCode open() {
+    if (detects_origins(plan_)) {
+      senders_ = std::make_unique<Senders>(plan_.limits.origins);
+      absl::StatusOr<std::unique_ptr<origin::Resolver>> resolver =
+          origin::Resolver::create(plan_, *senders_);
+      if (!resolver.ok()) return fail(kBadPlan, resolver.status());
+      resolver_ = *std::move(resolver);
+    }
     for (uint16_t i = 0; i < plan_.shard_count; ++i) {
       absl::StatusOr<std::unique_ptr<Sleeper>> sleeper = Sleeper::create();
       if (!sleeper.ok()) return fail(kBadPlan, sleeper.status());
       owned_workers_.push_back(std::make_unique<ShardWorker>(
-          plan_, i, stats_.add_shard(cat("shard", i)), *std::move(sleeper)));
+          plan_, i, stats_.add_shard(cat("shard", i)), *std::move(sleeper), senders_.get()));
       workers_.push_back(owned_workers_.back().get());
     }
     if (plan_.listener_count > 0 || forwards()) {
@@ -158,6 +173,12 @@ class DataPlane {
       });
     }
     if (nic_ != nullptr) nic_->launch(stop_shards_);
+    if (resolver_ != nullptr) {
+      resolver_thread_ = std::thread([this] {
+        settle_thread("origin", plan_.control_cpu);
+        resolver_->run(stop_resolver_, [this] { io_->wake(); });
+      });
+    }
     if (io_ != nullptr) {
       io_thread_ = std::thread([this] {
         settle_thread("io", plan_.io_cpu);
@@ -182,6 +203,9 @@ class DataPlane {
     stop_io_.store(true);
     if (io_ != nullptr) io_->wake();
     if (io_thread_.joinable()) io_thread_.join();
+    stop_resolver_.store(true);
+    if (resolver_ != nullptr) resolver_->wake();
+    if (resolver_thread_.joinable()) resolver_thread_.join();
     stop_shards_.store(true);
     for (ShardWorker* worker : workers_) worker->sleeper().wake();
     for (std::thread& thread : shard_threads_) thread.join();
@@ -206,6 +230,8 @@ class DataPlane {
   }
 
   [[nodiscard]] std::span<ShardWorker* const> workers() const { return workers_; }
+  // Null: packets have no origin.
+  [[nodiscard]] const Senders* senders() const { return senders_.get(); }
   [[nodiscard]] std::vector<Shard*> shards() const {
     std::vector<Shard*> out;
     for (ShardWorker* worker : workers_) out.push_back(&worker->shard());
@@ -217,14 +243,22 @@ class DataPlane {
     std::vector<Fd> sockets;
     std::vector<SourceStats*> sources;
     std::vector<LossStats*> losses;
+    std::vector<OriginStats*> origin_stats;
     for (uint16_t i = 0; i < plan_.listener_count; ++i) {
       const std::string_view name = plan_.str(plan_.listeners[i].name);
       sockets.emplace_back(kFirstListenerFd + i);
       sources.push_back(&stats_.add_source(StatsBlock::kListener, name));
       losses.push_back(&stats_.add_loss(name));
+      origin_stats.push_back(plan_.listeners[i].origin_detection != 0 ? &stats_.add_origin(name)
+                                                                      : nullptr);
     }
-    ASSIGN_OR_RETURN(std::unique_ptr<IoLoop> io,
-                     IoLoop::create(plan_, std::move(sockets), sources, losses, workers_));
+    std::unique_ptr<origin::Origins> origins;
+    if (resolver_ != nullptr) {
+      origins = std::make_unique<origin::Origins>(plan_, *resolver_, std::move(origin_stats));
+    }
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<IoLoop> io,
+        IoLoop::create(plan_, std::move(sockets), sources, losses, workers_, std::move(origins)));
     if (forwards()) RETURN_IF_ERROR(forward(*io));
     return io;
   }
@@ -255,14 +289,18 @@ class DataPlane {
 
   const Plan& plan_;
   StatsBuilder& stats_;
+  std::unique_ptr<Senders> senders_;
+  std::unique_ptr<origin::Resolver> resolver_;
   std::vector<std::unique_ptr<ShardWorker>> owned_workers_;
   std::vector<ShardWorker*> workers_;
   std::unique_ptr<Nic> nic_;
   std::unique_ptr<IoLoop> io_;
   std::atomic<bool> stop_io_{false};
+  std::atomic<bool> stop_resolver_{false};
   std::atomic<bool> stop_shards_{false};
   std::vector<std::thread> shard_threads_;
   std::thread io_thread_;
+  std::thread resolver_thread_;
   std::vector<NicPortState> reported_;
 };
 
@@ -287,7 +325,7 @@ int run() {
 
   const agent::Hello hello = make_hello(plan);
   const std::vector<Shard*> shards = data_plane.shards();
-  Sealer sealer(plan, shards, keeper_stats, hello.instance);
+  Sealer sealer(plan, shards, keeper_stats, hello.instance, data_plane.senders());
   Outbox outbox(plan.limits, keeper_stats);
   Endpoint endpoint(Fd(kAgentFd), hello, hello_descriptors(plan), outbox);
   Keeper keeper({plan, sealer, data_plane.workers(), outbox, endpoint, keeper_stats, signals.get(),

@@ -14,12 +14,17 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "dataplane/api/io_memory.h"
+#include "dataplane/core/senders.h"
 #include "dataplane/core/sleeper.h"
+#include "dataplane/origin/resolver.h"
 #include "dataplane/uring/loop.h"
 
 namespace penstock {
@@ -124,7 +129,32 @@ void finish_packets(PacketRing& ring, Sleeper& sleeper, const std::atomic<bool>&
   }
 }
 
-void BM_IoLoop(benchmark::State& state, ListenerKind kind) {
+// The resolver on a thread of its own, as in the data plane.
+class Detection {
+ public:
+  Detection(const Plan& plan, uring::Loop*& loop)
+      : resolver_(*origin::Resolver::create(plan, senders_)),
+        thread_([this, &loop] { resolver_->run(stop_, [&loop] { loop->wake(); }); }) {}
+  ~Detection() {
+    stop_ = true;
+    resolver_->wake();
+    thread_.join();
+  }
+  std::unique_ptr<origin::Origins> origins(const Plan& plan) {
+    return std::make_unique<origin::Origins>(plan, *resolver_, std::vector{&stats_});
+  }
+
+ private:
+  Senders senders_{16};
+  OriginStats stats_;
+  std::unique_ptr<origin::Resolver> resolver_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+enum class Origin : uint8_t { kOff, kDetected };
+
+void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   auto plan = make_plan();
   plan->shard_count = 1;
   plan->listener_count = 1;
@@ -136,13 +166,19 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind) {
   SourceStats* sources = &source;
   LossStats loss;
   LossStats* losses = &loss;
-  PacketRing ring(uring::ring_slots(*plan));
+  PacketRing ring(io_ring_slots(*plan));
   auto sleeper = *Sleeper::create();
   const uring::Outlet outlet{&ring, sleeper.get()};
   std::vector<Fd> receivers;
   receivers.push_back(std::move(sockets.receiver));
-  auto loop =
-      *uring::Loop::create(*plan, std::move(receivers), {&sources, 1}, {&losses, 1}, {&outlet, 1});
+  plan->limits.origins = 1024;
+  plan->proc_root = plan->add_text("/proc");
+  uring::Loop* asking = nullptr;
+  std::optional<Detection> detecting;
+  if (detection == Origin::kDetected) detecting.emplace(*plan, asking);
+  auto loop = *uring::Loop::create(*plan, std::move(receivers), {&sources, 1}, {&losses, 1},
+                                   {&outlet, 1}, detecting ? detecting->origins(*plan) : nullptr);
+  asking = loop.get();
 
   std::atomic<bool> stop{false};
   std::atomic<bool> done{false};
@@ -161,8 +197,40 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind) {
   done = true;
   shard.join();
 }
-BENCHMARK_CAPTURE(BM_IoLoop, uds, ListenerKind::kUdsDatagram)->UseRealTime();
-BENCHMARK_CAPTURE(BM_IoLoop, udp, ListenerKind::kUdp)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, uds, ListenerKind::kUdsDatagram, Origin::kOff)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, uds_origins, ListenerKind::kUdsDatagram, Origin::kDetected)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, udp, ListenerKind::kUdp, Origin::kOff)->UseRealTime();
+
+// What detection adds to a packet whose sender is known, of `processes` senders in turn.
+void BM_Origins(benchmark::State& state) {
+  const auto processes = static_cast<uint32_t>(state.range(0));
+  auto plan = make_plan();
+  plan->io_buffers = 1024;
+  plan->limits.origins = 65536;
+  plan->proc_root = plan->add_text("/nowhere");
+  Senders senders(16);
+  const auto resolver = *origin::Resolver::create(*plan, senders);
+  OriginStats stats;
+  origin::Origins origins(*plan, *resolver, {&stats});
+  uint64_t delivered = 0;
+  Packet packet{};
+  const auto deliver = [&](const Packet& p) { delivered += p.len + 1; };
+  origins.begin_pass(1);
+  for (uint32_t pid = 1; pid <= processes; ++pid) {
+    origins.take(packet, {pid, 0, 0}, 0, deliver);
+    while (resolver->answer_some() != 0) origins.settle(deliver);
+  }
+  uint32_t pid = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    pid = pid % processes + 1;
+    origins.take(packet, {pid, 0, 0}, 0, deliver);
+    benchmark::DoNotOptimize(delivered);
+  }
+  origins.end_pass();
+  if (stats.origin_lookups.get() != processes) state.SkipWithError("not all were known");
+}
+BENCHMARK(BM_Origins)->Arg(1)->Arg(1000)->Arg(50000);
 
 // The same work by recvmmsg: batches of up to 64 into free buffers, published to the shard's ring.
 // Without credentials and sender's address.

@@ -34,10 +34,12 @@ inline std::unique_ptr<Plan> bench_plan() {
   plan->limits = {.contexts = 1'100'000,
                   .context_bytes = 512ull << 20,
                   .memo_bytes = 512ull << 20,
-                  .sample_bytes = 32ull << 20,
+                  .sample_bytes = 1ull << 30,
                   .set_members = 65536,
                   .carry_bytes = 4ull << 20,
                   .ring_slots = 4096,
+                  .fragments = 1024,
+                  .origins = 64,
                   .segments_held = 60,
                   .segment_bytes_held = 1ull << 28};
   plan->dogstatsd.timestamps = 1;

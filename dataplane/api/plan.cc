@@ -64,9 +64,9 @@ bool references_fit(const Plan& p, const MapperPlan& m) {
 }
 
 bool references_fit(const Plan& p) {
-  bool ok = inside(p, p.log_level) && inside(p, p.dogstatsd.default_host) &&
-            inside(p, p.dogstatsd.metric_namespace) && inside(p, p.dogstatsd.copy_prefix) &&
-            references_fit(p, p.dogstatsd.mapper);
+  bool ok = inside(p, p.log_level) && inside(p, p.proc_root) &&
+            inside(p, p.dogstatsd.default_host) && inside(p, p.dogstatsd.metric_namespace) &&
+            inside(p, p.dogstatsd.copy_prefix) && references_fit(p, p.dogstatsd.mapper);
   for (size_t i = 0; i < p.eal_arg_count; ++i) ok = ok && inside(p, p.eal_args[i]);
   for (size_t i = 0; i < p.dogstatsd.tag_count; ++i) ok = ok && inside(p, p.dogstatsd.tags[i]);
   for (size_t i = 0; i < p.dogstatsd.exclusion_count; ++i)
@@ -81,7 +81,8 @@ bool references_fit(const Plan& p) {
   for (size_t i = 0; i < p.listener_count; ++i) {
     const ListenerPlan& l = p.listeners[i];
     ok = ok && inside(p, l.name) && inside(p, l.address) &&
-         static_cast<size_t>(l.kind) < kListenerKinds;
+         static_cast<size_t>(l.kind) < kListenerKinds &&
+         (l.kind != ListenerKind::kUdsStream || l.connections != 0);
   }
   for (size_t i = 0; i < p.forward.target_count; ++i) ok = ok && inside(p, p.forward.targets[i]);
   for (size_t i = 0; i < p.rx_count; ++i) ok = ok && p.rx[i].port < p.port_count;

@@ -51,8 +51,8 @@ struct TextRef {
 
 enum class Wiring : uint8_t { kInline, kPipeline };  // architecture, section 4
 enum class IdleMode : uint8_t { kAdaptive, kBusy };
-enum class ListenerKind : uint8_t { kUdp, kUdsDatagram };
-inline constexpr size_t kListenerKinds = 2;
+enum class ListenerKind : uint8_t { kUdp, kUdsDatagram, kUdsStream, kPipe };
+inline constexpr size_t kListenerKinds = 4;
 
 struct IpAddress {
   std::array<uint8_t, 16> bytes;  // network order; IPv4 in the first four
@@ -71,6 +71,7 @@ struct PortPlan {
   uint8_t responder;     // 1: the whole port is ours: answer ARP, NDP, ICMP echo
   uint8_t promiscuous;
   uint8_t eol_required;  // spec section 4, step 3
+  uint8_t spread;        // 1: packets go to any shard, not to that of their flow
   uint8_t udp_port_count;
   uint8_t address_count;
   std::array<uint16_t, kPlanUdpPortsMax> udp_ports;  // host order
@@ -92,12 +93,15 @@ struct ShardPlan {
   uint16_t cpu;
 };
 
-// One kernel socket, opened by penstockd and inherited by the data plane.
+// One kernel socket or pipe, opened by penstockd and inherited by the data plane.
 struct ListenerPlan {
   TextRef name;     // "udp", "uds-unixgram": the listener ids of spec 2.8
   TextRef address;  // "127.0.0.1:8125" or the path, for messages
   ListenerKind kind;
-  uint8_t eol_required;  // spec section 4, step 3
+  uint8_t eol_required;      // spec section 4, step 3
+  uint8_t spread;            // 1: packets go to any shard, not to that of their flow
+  uint8_t origin_detection;  // 1: packets have the container of the process that sent them
+  uint16_t connections;      // kUdsStream: at most so many at a time
 };
 
 // Where every packet goes besides its shard, as it came (spec section 3).
@@ -117,6 +121,8 @@ struct LimitsPlan {
   uint32_t set_members;                     // distinct (set, member) pairs per shard and interval
   uint64_t carry_bytes;    // events, checks, timestamped lines held per shard and interval
   uint32_t ring_slots;     // descriptors a ring, power of two
+  uint32_t fragments = 0;  // IP fragments waiting for others, per receive queue
+  uint32_t origins = 0;    // containers of senders, and processes whose container is remembered
   uint32_t segments_held;  // sealed Segments kept for a penstockd that is away
   uint64_t segment_bytes_held;
 };
@@ -183,6 +189,9 @@ struct Plan {
   // What is no configuration comes before the hash. By listener: how many of its socket's drops
   // earlier data planes have counted, modulo 2^32.
   std::array<uint32_t, kPlanListenersMax> drops_counted;
+  // By listener, of pipes: 1 if the data plane before this one may have taken the beginning of a
+  // line with it, so that what comes up to the next line feed is not a line.
+  std::array<uint8_t, kPlanListenersMax> line_lost;
   // By target: 1 if its socket could be opened this time and follows the listeners'.
   std::array<uint8_t, kPlanForwardTargetsMax> forward_open;
   uint64_t hash;         // XXH3 of every byte after this field; equal Plans have equal hashes
@@ -206,6 +215,7 @@ struct Plan {
   LimitsPlan limits;
   DogstatsdPlan dogstatsd;
   uint32_t interval_s;  // bucket length, 10
+  TextRef proc_root;    // container_proc_root: where origin detection finds the proc file system
   TextRef log_level;
   uint32_t text_size;
   std::array<char, kPlanTextBytes> text;

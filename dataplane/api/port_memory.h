@@ -39,7 +39,29 @@ inline uint32_t mbufs_per_queue(const Plan& plan, const PortPlan& port) {
       std::max<uint32_t>(port.descriptors, is_af_xdp(port) ? kAfXdpFillFrames : 0) + kTxDescriptors;
   const uint32_t in_rings =
       plan.wiring == Wiring::kPipeline ? plan.limits.ring_slots * plan.shard_count : 0;
-  return with_nic + in_rings + forward_ring_slots(plan) + 2 * kRxBurst + kMbufCache * 3 / 2;
+  return with_nic + in_rings + forward_ring_slots(plan) + plan.limits.fragments + 2 * kRxBurst +
+         kMbufCache * 3 / 2;
+}
+
+// Buffers of one receive queue for datagrams joined from fragments.
+inline uint32_t datagram_buffers(const Plan& plan) {
+  return std::max<uint32_t>(2 * kRxBurst, plan.limits.fragments / 4);
+}
+
+// Bytes of data in such a buffer, headroom included: the longest datagram that is not too long,
+// behind the longest headers, and the padding that parsers may read. DPDK counts them in 16 bits.
+inline uint32_t datagram_room(const Plan& plan) {
+  constexpr uint32_t kHeaders = 14 + 2 * 4 + 60 + 8;
+  constexpr uint32_t kPadding = 64;
+  return std::min<uint32_t>(128 + kHeaders + plan.dogstatsd.buffer_size + kPadding, 65535);
+}
+
+// Bytes that joining the fragments of one receive queue takes, beside the fragments.
+inline uint64_t joining_bytes(const Plan& plan) {
+  constexpr uint64_t kPage = 4096;
+  constexpr uint64_t kTable = 4 * 256;  // a fragment, in the table of rte_ip_frag
+  const uint64_t buffer = (datagram_room(plan) + kMbufOverhead + kPage - 1) / kPage * kPage;
+  return datagram_buffers(plan) * buffer + plan.limits.fragments * kTable;
 }
 
 // Bytes a frame of `port` may have in one buffer: Ethernet, two VLAN tags, the MTU and the padding
@@ -66,7 +88,8 @@ inline uint32_t eal_memory_mib(const Plan& plan) {
   uint64_t bytes = kEal;
   for (uint16_t i = 0; i < plan.rx_count; ++i) {
     const PortPlan& port = plan.ports[plan.rx[i].port];
-    bytes += kPool + uint64_t{mbufs_per_queue(plan, port)} * mbuf_bytes(port);
+    bytes += 2 * kPool + uint64_t{mbufs_per_queue(plan, port)} * mbuf_bytes(port);
+    bytes += joining_bytes(plan);
   }
   return static_cast<uint32_t>((bytes + kMiB - 1) / kMiB);
 }

@@ -40,6 +40,11 @@ inline uint64_t set_bytes_of(const LimitsPlan& limits) {
          std::bit_ceil(uint64_t{limits.set_members} * 2 + 1) * kSetCellBytes;
 }
 
+// Origin detection: a container that packets came from, with the index of its name; a process whose
+// container is remembered.
+inline constexpr uint64_t kSenderBytes = 274 + 160;
+inline constexpr uint64_t kProcessBytes = 16;
+
 // A context's row in a Segment that is being written, without strings and samples: packed columns,
 // tag set and index.
 inline constexpr uint64_t kRowBytes = 112;

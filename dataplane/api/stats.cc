@@ -39,6 +39,7 @@ Directory& directory(std::span<std::byte> memory) {
 #define PENSTOCK_NAME(name) #name,
 constexpr const char* kSourceNames[] = {PENSTOCK_SOURCE_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kLossNames[] = {PENSTOCK_LOSS_COUNTERS(PENSTOCK_NAME)};
+constexpr const char* kOriginNames[] = {PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kShardNames[] = {PENSTOCK_SHARD_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kKeeperNames[] = {PENSTOCK_KEEPER_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kForwardNames[] = {PENSTOCK_FORWARD_COUNTERS(PENSTOCK_NAME)};
@@ -86,6 +87,9 @@ SourceStats& StatsBuilder::add_source(StatsBlock kind, std::string_view label) {
 }
 LossStats& StatsBuilder::add_loss(std::string_view label) {
   return *new (add(StatsBlock::kLoss, label, kLossNames)) LossStats;
+}
+OriginStats& StatsBuilder::add_origin(std::string_view label) {
+  return *new (add(StatsBlock::kOrigin, label, kOriginNames)) OriginStats;
 }
 ShardStats& StatsBuilder::add_shard(std::string_view label) {
   return *new (add(StatsBlock::kShard, label, kShardNames)) ShardStats;

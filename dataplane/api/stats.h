@@ -38,27 +38,40 @@ static_assert(sizeof(Counter) == 8);
 
 // What can happen to a packet before a shard sees it: each packet offered to us is in exactly one
 // of
-//   missed, no_buffer, not_ours, malformed_*, truncated, ring_full, dispatched     (architecture,
-//   section 11)
+//   missed, no_buffer, not_ours, malformed_*, fragments_*, truncated, ring_full, dispatched
+//   (architecture, section 11)
 // where `offered` = received + missed + no_buffer. Sources are rx queues (writer: their lcore;
 // `missed` and `no_buffer`: the keeper, in a SourceLossStats) and listeners (writer: the io
 // thread).
-#define PENSTOCK_SOURCE_COUNTERS(X)                                                  \
-  X(received)       /* packets taken from the NIC or the socket */                   \
-  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */        \
-  X(not_ours)       /* another protocol, address or port; answered ones included */  \
-  X(malformed_ethernet)                                                              \
-  X(malformed_ipv4)                                                                  \
-  X(malformed_ipv6)                                                                  \
-  X(malformed_udp)                                                                   \
-  X(malformed_checksum)                                                              \
-  X(malformed_fragment) /* IP fragments, not reassembled */                          \
-  X(truncated)          /* longer than dogstatsd_buffer_size; refused whole */       \
-  X(ring_full)          /* shard ring full, newest dropped */                        \
-  X(dispatched)         /* handed to a shard */                                      \
-  X(forward_full)       /* to no forward target: full ring; outside the identity */  \
-  X(replies)            /* ARP, NDP, ICMP echo answers sent; outside the identity */ \
-  X(replies_limited)    /* answers not sent: rate limit or full tx queue; outside the identity */
+#define PENSTOCK_SOURCE_COUNTERS(X)                                                               \
+  X(received)       /* packets taken from the NIC or the socket */                                \
+  X(received_bytes) /* UDP payload or datagram bytes of dispatched packets */                     \
+  X(not_ours)       /* another protocol, address or port; answered ones included */               \
+  X(malformed_ethernet)                                                                           \
+  X(malformed_ipv4)                                                                               \
+  X(malformed_ipv6)                                                                               \
+  X(malformed_udp)                                                                                \
+  X(malformed_checksum)                                                                           \
+  X(malformed_fragment)    /* IP fragments that never made a datagram: the others did             \
+                              not come in time, they overlap, or are too many */                  \
+  X(malformed_frame_empty) /* stream: a frame of length 0; ends its connection */                 \
+  X(malformed_frame_long)  /* stream: one longer than dogstatsd_buffer_size; likewise */          \
+  X(malformed_cut_off)     /* stream: ends in a frame; pipe: a drain in a line */                 \
+  X(fragments_joined)      /* fragments beyond the first of joined datagrams; the                 \
+                              datagram itself is in one of the others */                          \
+  X(fragments_full)        /* fragments refused or given up early: limits.fragments */            \
+  X(fragments_waiting)     /* for the others of their datagram; a level, not a sum */             \
+  X(truncated)             /* longer than dogstatsd_buffer_size; refused whole */                 \
+  X(ring_full)             /* shard ring full, newest dropped */                                  \
+  X(dispatched)            /* handed to a shard */                                                \
+  X(forward_full)          /* to no forward target: full ring; outside the identity */            \
+  X(replies)               /* ARP, NDP, ICMP echo answers and announcements of our                \
+                              addresses sent; outside the identity */                             \
+  X(replies_limited) /* answers not sent: rate limit or full tx queue; outside the identity */    \
+  X(connections)     /* stream: accepted; outside the identity, like those that follow */         \
+  X(connections_closed)                                                                           \
+  X(connections_full) /* times the limit of connections was reached: others wait in the kernel */ \
+  X(accept_failed)    /* for want of descriptors or memory; tried again each second */
 
 // What a source lost before we could take it; writer: the keeper (ports) or the io thread
 // (listeners).
@@ -76,6 +89,20 @@ static_assert(sizeof(Counter) == 8);
   X(queue_full) /* given up, oldest first: the socket took nothing for too long */ \
   X(errors)     /* the kernel refused the datagram */                              \
   X(last_errno) /* of the last error; a level, not a sum */
+
+// Whose packets of a listener with origin detection are (spec 2.6); writer: the io thread. Each
+// dispatched packet is in exactly one of the first six.
+#define PENSTOCK_ORIGIN_COUNTERS(X)                                                            \
+  X(origin_container)  /* a container's */                                                     \
+  X(origin_none)       /* the sender is in no container */                                     \
+  X(origin_errors)     /* its process is of another PID namespace, or cannot be read */        \
+  X(origin_replayed)   /* a replay's (gid 999888777): a process that is not of this machine */ \
+  X(origin_unresolved) /* did not wait for the answer: no room to wait */                      \
+  X(origin_full)       /* a container's that is not known: origins reached */                  \
+  X(origin_hits)       /* of them: answered from memory */                                     \
+  X(origin_lookups)    /* processes looked up */                                               \
+  X(origin_waited)     /* packets that waited for that */                                      \
+  X(origin_evicted)    /* processes forgotten before their time: origins reached */
 
 // Lines and samples; writer: the shard's thread.
 #define PENSTOCK_SHARD_COUNTERS(X)                                                               \
@@ -159,6 +186,9 @@ struct alignas(64) LossStats {
 struct alignas(64) ForwardStats {
   PENSTOCK_FORWARD_COUNTERS(PENSTOCK_FIELD)
 };
+struct alignas(64) OriginStats {
+  PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_FIELD)
+};
 struct alignas(64) ShardStats {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
 };
@@ -167,7 +197,7 @@ struct alignas(64) KeeperStats {
 };
 #undef PENSTOCK_FIELD
 
-enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kForward };
+enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kOrigin, kForward };
 
 // The writer's side: lays the blocks out and fills the directory. Used once, at start of the data
 // plane.
@@ -179,10 +209,11 @@ class StatsBuilder {
 
   // Adds one block. `label` names the source, shard, keeper or forward target, e.g. "wire0/0",
   // "udp", "shard0"; at most kStatsLabelMax bytes are kept. The reference stays valid as long as
-  // the memory. Dies when kStatsBlocksMax is exceeded. A kLoss block has the label of the source
-  // whose losses it holds.
+  // the memory. Dies when kStatsBlocksMax is exceeded. A kLoss or kOrigin block has the label of
+  // the source it is about.
   SourceStats& add_source(StatsBlock kind, std::string_view label);
   LossStats& add_loss(std::string_view label);
+  OriginStats& add_origin(std::string_view label);
   ShardStats& add_shard(std::string_view label);
   KeeperStats& add_keeper();
   ForwardStats& add_forward(std::string_view label);

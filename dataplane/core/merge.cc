@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/api/sketch.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 #include "dataplane/core/shard_state.h"
@@ -253,16 +254,20 @@ void Merge::write_counter(const segment::Context& c, std::span<const Part> parts
 
 void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
   const Part* newest = nullptr;
-  const auto age = [](const Part& p) {
-    const Slot::Gauge& gauge = p.slot().gauge;
-    return std::tuple(p.shard->held().base_ms + gauge.at_ms, gauge.arrival, p.shard->index);
+  const auto handled = [](const Part& p) {
+    return std::pair(p.shard->held().base_ms + p.slot().gauge.at_ms, p.shard->index);
+  };
+  const auto newer = [&](const Part& a, const Part& b) {
+    const uint32_t of_a = a.slot().gauge.arrival;
+    const uint32_t of_b = b.slot().gauge.arrival;
+    return of_a == of_b ? handled(a) > handled(b) : came_after(of_a, of_b);
   };
   for (const Part& part : parts) {
     if (std::isnan(part.slot().gauge.value)) continue;  // only NaN was sent
-    if (newest == nullptr || age(part) > age(*newest)) newest = &part;
+    if (newest == nullptr || newer(part, *newest)) newest = &part;
   }
   if (newest == nullptr) return;
-  const auto [time_ms, arrival, shard] = age(*newest);
+  const auto [time_ms, shard] = handled(*newest);
   writer_.gauge(c, newest->slot().gauge.value, time_ms, shard);
 }
 

@@ -28,8 +28,8 @@ struct alignas(32) Packet {
       owner;  // mbuf or provided-buffer id + 1, for the producer's reclaim; 0 = not its last use
   uint32_t origin;  // origin id of the sender; 0 = none
   uint32_t flow;    // remixed flow hash
-  // Low 32 bits of the receive time in Unix ms, or anything finer that grows with it: among gauge
-  // samples that different shards handled in the same ms, the one with the greatest counts.
+  // When it came, by the ArrivalClock of its receive thread (arrival.h): among gauge samples that
+  // different shards handled, the latest counts.
   uint32_t arrival;
   uint16_t len;  // bytes of payload
   Source source;

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "dataplane/api/shard_memory.h"
+
 namespace penstock {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr std::string_view kTag = "container_id:";
 
 }  // namespace
 
-Senders::Senders(uint32_t count) : entries_(count) {}
+Senders::Senders(uint32_t count) : entries_(count) { static_assert(sizeof(Entry) < kSenderBytes); }
 
 uint32_t Senders::id_of(std::string_view container) {
   if (container.starts_with(kEntity)) container.remove_prefix(kEntity.size());

@@ -21,6 +21,10 @@ class SetMembers {
   // The hash that stands for a member. The same in every process, so that sets merge.
   static uint64_t hash_of(std::string_view value);
 
+  void prefetch(uint32_t context, uint64_t hash) const {
+    __builtin_prefetch(&index_[home(context, hash)]);
+  }
+
   // False: the limit is reached and the member is not known.
   bool add(uint32_t context, uint64_t hash);
 

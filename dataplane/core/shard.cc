@@ -155,11 +155,18 @@ void ShardState::carry_message(Class what, std::string_view text, uint32_t origi
   if (!open().carry.add(record, text)) ++burst.carry_full_events;
 }
 
+// What this many contexts gather is in the second cache, and fetching it ahead costs more than it
+// gives.
+constexpr uint32_t kCachedContexts = 32768;
+
 // Each pass fetches ahead what the next one reads, for all lines of the batch.
 void ShardState::run_batch() {
   const std::span<Line> all(batch.data(), lines);
   for (Line& line : all) look_up(line);
   for (Line& line : all) confirm(line);
+  if (contexts.high() > kCachedContexts) {
+    for (const Line& line : all) fetch_state(line);
+  }
   for (Line& line : all) {
     if (line.entry != nullptr && take_known(line)) [[likely]] {
       ++burst.memo_hits;
@@ -188,6 +195,33 @@ void ShardState::confirm(Line& line) {
   }
   line.target = line.entry->target;
   __builtin_prefetch(&open().slots[line.target.id], 1);
+}
+
+// What the slot leads to: the context, at its first sample of the generation; the samples; the
+// place of a set's member.
+void ShardState::fetch_state(const Line& line) {
+  if (line.entry == nullptr) return;
+  const LineTarget& target = line.target;
+  Generation& generation = open();
+  const Slot& slot = generation.slots[target.id];
+  const bool touched = slot.tag == target.incarnation;
+  if (!touched) __builtin_prefetch(&contexts.at(target.id));
+  switch (static_cast<segment::Kind>(target.kind)) {
+    case segment::Kind::kSet:
+      generation.sets.prefetch(target.id, SetMembers::hash_of(line.text->value()));
+      return;
+    case segment::Kind::kHistogram:
+    case segment::Kind::kDistribution: {
+      const bool begun = touched && slot.samples != 0;
+      const size_t at = begun ? slot.samples - 1 : generation.samples_count;
+      const char* const samples = reinterpret_cast<const char*>(&generation.samples[at]);
+      __builtin_prefetch(samples, 1);
+      __builtin_prefetch(samples + 64, 1);
+      return;
+    }
+    default:
+      return;
+  }
 }
 
 void ShardState::publish() {

@@ -68,6 +68,7 @@ struct ShardState {
   void run_batch();
   void look_up(Line& line);
   void confirm(Line& line);
+  void fetch_state(const Line& line);
   void publish();
 
   // accumulate.cc: targets to accumulators.

@@ -54,7 +54,10 @@ void Sleeper::wait(std::chrono::microseconds timeout) {
 void Sleeper::wake() {
   full_fence();
   if (asleep_.load(std::memory_order_relaxed) == 0) return;
-  if (asleep_.exchange(0, std::memory_order_relaxed) == 0) return;
+  if (asleep_.exchange(0, std::memory_order_relaxed) != 0) interrupt();
+}
+
+void Sleeper::interrupt() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(event_.get(), &one, sizeof one);
   assert(n == sizeof one);

@@ -37,6 +37,10 @@ class Sleeper {
   // Any thread, after publishing work. No system call unless the owner sleeps.
   void wake();
 
+  // Any thread. Ends the wait under way, else the next: for what the owner does not look at after
+  // `prepare`. A system call.
+  void interrupt();
+
   // Any thread. True if the owner sleeps or is about to; old news when it returns.
   [[nodiscard]] bool asleep() const { return asleep_.load(std::memory_order_relaxed) != 0; }
 

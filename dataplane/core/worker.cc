@@ -24,8 +24,8 @@ void relax() { __builtin_ia32_pause(); }
 }  // namespace
 
 ShardWorker::ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats,
-                         std::unique_ptr<Sleeper> sleeper)
-    : shard_(plan, index, stats), sleeper_(std::move(sleeper)) {}
+                         std::unique_ptr<Sleeper> sleeper, const Senders* senders)
+    : shard_(plan, index, stats, senders), sleeper_(std::move(sleeper)) {}
 
 PacketRing& ShardWorker::add_ring(uint32_t slots) {
   return *rings_.emplace_back(std::make_unique<PacketRing>(slots));

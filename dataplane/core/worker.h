@@ -15,8 +15,9 @@ namespace penstock {
 // bursts to `shard().process` directly.
 class ShardWorker {
  public:
-  ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats,
-              std::unique_ptr<Sleeper> sleeper);
+  // `senders` as in Shard.
+  ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats, std::unique_ptr<Sleeper> sleeper,
+              const Senders* senders = nullptr);
 
   // Wiring time only: a new ring from one producer thread to this shard.
   PacketRing& add_ring(uint32_t slots);

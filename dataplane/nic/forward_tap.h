@@ -1,9 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 
-#include "dataplane/core/outlet.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/nic/rx_queue.h"
 #include "dataplane/nic/tally.h"
 
 namespace penstock {
@@ -13,15 +14,18 @@ namespace penstock {
 // The loop's thread only.
 class ForwardTap {
  public:
-  explicit ForwardTap(const Outlet& to) : to_(to) {}
+  explicit ForwardTap(const RxQueue& queue) : queue_(queue) {}
 
-  // Before the shard gets them. Those the ring has no room for are counted in forward_full.
+  // Before the shard gets them. Those that there is no room for are counted in forward_full.
   void push(std::span<const Packet> packets, Tally& tally);
   // Frees what the forwarder is done with.
   void reclaim();
 
  private:
-  Outlet to_;
+  [[nodiscard]] bool is_joined(uint64_t owner) const;
+
+  const RxQueue queue_;
+  uint32_t joined_ = 0;  // datagrams joined from fragments that the forwarder has
 };
 
 }  // namespace penstock

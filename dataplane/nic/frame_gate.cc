@@ -55,10 +55,14 @@ uint32_t tuple_hash(const Decoded& d) {
 
 }  // namespace
 
-bool FrameGate::is_ours(const Decoded& d) const {
+bool FrameGate::is_our_port(uint16_t udp_port) const {
   const PortPlan& port = *queue_.port;
   const auto ports = std::span(port.udp_ports).first(port.udp_port_count);
-  if (std::find(ports.begin(), ports.end(), d.dst_port) == ports.end()) return false;
+  return std::find(ports.begin(), ports.end(), udp_port) != ports.end();
+}
+
+bool FrameGate::is_our_address(const Decoded& d) const {
+  const PortPlan& port = *queue_.port;
   if (port.address_count == 0) return true;
   const auto addresses = std::span(port.addresses).first(port.address_count);
   return std::any_of(addresses.begin(), addresses.end(), [&](const IpAddress& a) {
@@ -67,9 +71,8 @@ bool FrameGate::is_ours(const Decoded& d) const {
   });
 }
 
-FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Packet& packet,
-                                   Tally& tally) const {
-  ++tally.received;
+FrameGate::Fate FrameGate::judge(rte_mbuf& frame, uint32_t arrival, Packet& packet,
+                                 Tally& tally) const {
   // Chained buffers are never asked for, and without the padding a shard could read past the pool.
   if (frame.nb_segs != 1 || rte_pktmbuf_tailroom(&frame) < kPacketPadding) [[unlikely]] {
     ++tally.malformed_ethernet;
@@ -79,7 +82,7 @@ FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Pack
   Decoded d;
   switch (packet::decode(bytes, checks_left(frame.ol_flags), d)) {
     case Verdict::kUdp:
-      return admit(frame, d, time_ms, packet, tally);
+      return admit(frame, d, arrival, packet, tally);
     case Verdict::kArp:
     case Verdict::kNdp:
     case Verdict::kIcmpEcho:
@@ -104,21 +107,20 @@ FrameGate::Fate FrameGate::inspect(const rte_mbuf& frame, uint32_t time_ms, Pack
       ++tally.malformed_checksum;
       break;
     case Verdict::kFragment:
-      ++tally.malformed_fragment;
-      break;
+      return admit_fragment(frame, d, tally);
     case Verdict::kCount:
       __builtin_unreachable();
   }
   return Fate::kRefuse;
 }
 
-FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t time_ms,
+FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32_t arrival,
                                  Packet& packet, Tally& tally) const {
   if (flagged_bad(frame.ol_flags)) [[unlikely]] {
     ++tally.malformed_checksum;
     return Fate::kRefuse;
   }
-  if (!is_ours(d)) {
+  if (!is_our_port(d.dst_port) || !is_our_address(d)) {
     ++tally.not_ours;
     return Fate::kRefuse;
   }
@@ -131,11 +133,47 @@ FrameGate::Fate FrameGate::admit(const rte_mbuf& frame, const Decoded& d, uint32
             .owner = reinterpret_cast<uint64_t>(&frame),
             .origin = 0,
             .flow = remix(hash),
-            .arrival = time_ms,
+            .arrival = arrival,
             .len = d.payload_len,
             .source = Source::kUdp,
             .flags = packet_flags_};
   return Fate::kDispatch;
+}
+
+// Only what can become part of a datagram of ours may take room. Lengths are as the library that
+// joins them expects them: it does not look whether pieces are empty, end between two multiples of
+// 8, or reach beyond the longest packet, and it takes the IPv6 fragment header to be the only
+// extension.
+FrameGate::Fate FrameGate::admit_fragment(rte_mbuf& frame, const Decoded& d, Tally& tally) const {
+  constexpr uint8_t kUdp = 17;
+  constexpr size_t kPacketBytesMax = 65535;
+  constexpr size_t kIpv6HeaderAndFragment = 48;
+  const bool first = d.fragment_offset() == 0;
+  const size_t header = d.l4_offset - size_t{d.l3_offset};
+  const size_t packet_header = d.ip_version == 4 ? header : 0;  // IPv6 does not count its own
+  if (flagged_bad(frame.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK)) {
+    ++tally.malformed_checksum;
+    return Fate::kRefuse;
+  }
+  if (d.protocol != kUdp || !is_our_address(d)) {
+    ++tally.not_ours;
+    return Fate::kRefuse;
+  }
+  if (d.l4_len == 0 || (d.more_fragments() && d.l4_len % 8 != 0) ||
+      packet_header + d.fragment_offset() + d.l4_len > kPacketBytesMax ||
+      (d.ip_version == 6 && header != kIpv6HeaderAndFragment)) {
+    ++tally.malformed_fragment;
+    return Fate::kRefuse;
+  }
+  // The first one has others behind it, and so the 8 bytes of a UDP header.
+  const auto* udp = rte_pktmbuf_mtod_offset(&frame, const uint8_t*, d.l4_offset);
+  if (first && !is_our_port(static_cast<uint16_t>(udp[2] << 8 | udp[3]))) {
+    ++tally.not_ours;
+    return Fate::kRefuse;
+  }
+  frame.l2_len = d.l3_offset;
+  frame.l3_len = header;
+  return Fate::kFragment;
 }
 
 }  // namespace penstock

@@ -21,19 +21,27 @@ class FrameGate {
     kDispatch,  // `packet` is filled in, its owner is the mbuf
     kRefuse,    // counted; free the mbuf
     kAnswer,    // counted as not_ours; the responder may have something to say to it
+    kFragment,  // for Reassembly::add, which counts it
   };
 
   explicit FrameGate(const RxQueue& queue)
       : queue_(queue), packet_flags_(queue.port->eol_required != 0 ? kPacketEolRequired : 0) {}
 
-  // Counts the frame in exactly one of the identity's buckets, except `dispatched` and `ring_full`,
-  // which whoever takes the packet counts.
-  Fate inspect(const rte_mbuf& frame, uint32_t time_ms, Packet& packet, Tally& tally) const;
+  // A frame from the NIC: counts it as received, and then in exactly one of the identity's buckets,
+  // except `dispatched` and `ring_full`, which whoever takes the packet counts, and fragments.
+  Fate inspect(rte_mbuf& frame, uint32_t arrival, Packet& packet, Tally& tally) const {
+    ++tally.received;
+    return judge(frame, arrival, packet, tally);
+  }
+  // The same for a datagram joined from fragments, which have been counted as received.
+  Fate judge(rte_mbuf& frame, uint32_t arrival, Packet& packet, Tally& tally) const;
 
  private:
-  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t time_ms, Packet& packet,
+  Fate admit(const rte_mbuf& frame, const packet::Decoded& d, uint32_t arrival, Packet& packet,
              Tally& tally) const;
-  [[nodiscard]] bool is_ours(const packet::Decoded& d) const;
+  Fate admit_fragment(rte_mbuf& frame, const packet::Decoded& d, Tally& tally) const;
+  [[nodiscard]] bool is_our_port(uint16_t udp_port) const;
+  [[nodiscard]] bool is_our_address(const packet::Decoded& d) const;
 
   const RxQueue queue_;
   const uint8_t packet_flags_;

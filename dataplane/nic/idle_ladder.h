@@ -2,22 +2,34 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 #include "dataplane/api/plan.h"
 
 namespace penstock {
 
-// How a receive loop waits when there is nothing: first it only pauses between polls, then it
-// sleeps, longer and longer. The longest sleep is short enough that a burst at full 10 GbE rate
-// fits into the receive ring meanwhile, and long enough that an idle queue takes about 1.5 % of a
-// core (a poll of an AF_XDP socket and a sleep cost some 15 us on a small VM).
+// How a receive loop waits when there is nothing: first it only pauses between polls, then, where
+// the CPU can (WAITPKG), it halts for moments without giving up the core, then it sleeps, longer
+// and longer. The longest sleep is short enough that a burst at full 10 GbE rate fits into the
+// receive ring meanwhile, and long enough that an idle queue takes about 1.5 % of a core (a poll of
+// an AF_XDP socket and a sleep cost some 15 us on a small VM).
 class IdleLadder {
  public:
   static constexpr int kSpins = 256;  // some tens of microseconds
   static constexpr std::chrono::microseconds kFirst{50};
   static constexpr std::chrono::microseconds kLongest{1000};
 
-  explicit IdleLadder(IdleMode mode) : mode_(mode) {}
+  static constexpr int kHalts = 256;
+  static constexpr std::chrono::microseconds kHalt{2};
+
+  enum class Rung : uint8_t { kPause, kHalt, kSleep };
+  struct Wait {
+    Rung rung;
+    std::chrono::microseconds sleep;  // 0 unless kSleep
+  };
+
+  IdleLadder(IdleMode mode, bool can_halt)
+      : busy_(mode == IdleMode::kBusy), sleeps_after_(kSpins + (can_halt ? kHalts : 0)) {}
 
   // A pass found work: back to the first rung.
   void reset() {
@@ -25,16 +37,19 @@ class IdleLadder {
     sleep_ = kFirst;
   }
 
-  // A pass found none. How long to sleep; 0: pause only.
-  std::chrono::microseconds next() {
-    if (mode_ == IdleMode::kBusy || ++passes_ < kSpins) return {};
+  // A pass found none: what to do before the next.
+  Wait next() {
+    if (busy_ || ++passes_ < kSpins) return {Rung::kPause, {}};
+    if (passes_ < sleeps_after_) return {Rung::kHalt, {}};
+    passes_ = sleeps_after_;
     const auto now = sleep_;
     sleep_ = std::min(sleep_ * 2, kLongest);
-    return now;
+    return {Rung::kSleep, now};
   }
 
  private:
-  IdleMode mode_;
+  bool busy_;
+  int sleeps_after_;  // passes
   int passes_ = 0;
   std::chrono::microseconds sleep_ = kFirst;
 };

@@ -96,12 +96,15 @@ RxQueue Nic::State::rx_queue(uint16_t rx, SourceStats& stats) const {
   return {.port_id = port.id(),
           .queue = r.queue,
           .pool = port.pool(r.queue),
+          .fragments = port.fragments(r.queue),
           .port = &spec,
+          .link_ups = r.queue == 0 ? &port.link_ups() : nullptr,
           .us = port.responder(),
           .buffer_size = plan.dogstatsd.buffer_size,
           .in_nic_max = mbufs_per_queue(plan, spec),
           .stats = &stats,
-          .forward = forward.empty() ? Outlet{} : forward[rx]};
+          .forward = forward.empty() ? Outlet{} : forward[rx],
+          .forward_joined_max = datagram_buffers(plan) / 2};
 }
 
 absl::StatusOr<ShardWorker*> Nic::State::inline_shard(uint16_t rx,
@@ -131,12 +134,13 @@ absl::Status Nic::State::add_lane(uint16_t rx, SourceStats& stats,
     return absl::OkStatus();
   }
   if (!up) return absl::OkStatus();
+  const bool spread = plan.ports[plan.rx[rx].port].spread != 0;
   std::vector<PipelineSink::Target> targets;
   for (ShardWorker* worker : shards) {
     targets.push_back({worker, &worker->add_ring(plan.limits.ring_slots)});
   }
   lanes.push_back(std::make_unique<Lane>(
-      Lane{lcore, RxLoop(rx_queue(rx, stats), plan.idle, PipelineSink(targets))}));
+      Lane{lcore, RxLoop(rx_queue(rx, stats), plan.idle, PipelineSink(targets, spread))}));
   return absl::OkStatus();
 }
 
@@ -165,7 +169,7 @@ std::vector<NicPortState> Nic::ports() const {
   for (const PortSlot& slot : state_->ports) {
     const std::string trouble = slot.port ? slot.port->trouble() : slot.why;
     if (trouble.empty()) {
-      states.push_back({true, slot.port->link_up(), slot.port->text()});
+      states.push_back({true, slot.port->watch_link(), slot.port->text()});
     } else {
       states.push_back({false, false, trouble});
     }

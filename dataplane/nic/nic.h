@@ -52,7 +52,7 @@ class Nic {
   Nic& operator=(const Nic&) = delete;
 
   // The state of each port of the Plan, in its order. Asks the drivers for their link; cheap enough
-  // for once a second.
+  // for once a second. A port whose link came up since the last call announces its addresses.
   [[nodiscard]] std::vector<NicPortState> ports() const;
   // How many ports receive. 0 and no listener: exit with code 3.
   [[nodiscard]] size_t ports_up() const;

@@ -5,6 +5,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <sys/socket.h>
 
@@ -26,7 +27,11 @@ namespace penstock {
 namespace {
 
 constexpr uint64_t kChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-constexpr uint64_t kRssTuple = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
+// UDP by the 4-tuple; fragments, of which only the first has ports, and the rest by their
+// addresses, so that all pieces of a datagram meet in one queue.
+constexpr uint64_t kRss = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP |
+                          RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_IPV4 |
+                          RTE_ETH_RSS_IPV6;
 
 // The AF_XDP sockets of this process, in the order of their descriptors. The driver shows nobody
 // its sockets, but its own counters leave out what a full receive ring lost.
@@ -74,6 +79,14 @@ std::string mac_text(const std::array<uint8_t, 6>& mac) {
     text += cat(text.empty() ? "" : ":", absl::Hex(byte, absl::kZeroPad2));
   }
   return text;
+}
+
+// Some drivers say it by the MTU, some by the frame, some not at all.
+uint32_t mtu_max(const rte_eth_dev_info& info) {
+  const uint32_t by_mtu = info.max_mtu == 0 ? UINT32_MAX : info.max_mtu;
+  constexpr uint32_t kAround = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+  if (info.max_rx_pktlen <= kAround) return by_mtu;
+  return std::min(by_mtu, info.max_rx_pktlen - kAround);
 }
 
 }  // namespace
@@ -129,6 +142,10 @@ absl::StatusOr<std::string> Port::devargs() const {
   if (args.find("queue_count=") == std::string::npos) {
     args += cat(",queue_count=", spec_.queues);
   }
+  // The driver would ask the kernel, by a system call, each time it finds nothing.
+  if (plan_.idle == IdleMode::kBusy && args.find("busy_budget=") == std::string::npos) {
+    args += ",busy_budget=0";
+  }
   ASSIGN_OR_RETURN(const std::string object, find_xdp_object());
   return cat(args, ",xdp_prog=", object);
 }
@@ -157,24 +174,44 @@ absl::Status Port::configure() {
                        std::min(info.max_rx_queues, info.max_tx_queues)),
                    EINVAL, "lower penstock.ports.queues");
   }
-  if (info.max_mtu != 0 && spec_.mtu > info.max_mtu) {
-    return failure(cat("MTU ", spec_.mtu, " is above the device's ", info.max_mtu), EINVAL,
+  if (const uint32_t most = mtu_max(info); spec_.mtu > most) {
+    return failure(cat("MTU ", spec_.mtu, " is above the device's ", most), EINVAL,
                    "lower penstock.ports.mtu");
   }
+  const rte_eth_conf conf = offloads(info);
+  if (const int e = rte_eth_dev_configure(id_, spec_.queues, spec_.queues, &conf); e != 0) {
+    return failure("cannot be configured", e, "see the driver's log above");
+  }
+  RETURN_IF_ERROR(set_mtu());
+  mac_ = own_mac(id_, info.driver_name);
+  RETURN_IF_ERROR(choose_descriptors());
+  describe(info, conf);
+  return absl::OkStatus();
+}
+
+// What we want and the device can.
+rte_eth_conf Port::offloads(const rte_eth_dev_info& info) const {
   rte_eth_conf conf{};
   conf.rxmode.mtu = spec_.mtu;
   conf.rxmode.offloads = kChecksums & info.rx_offload_capa;
-  const uint64_t rss = kRssTuple & info.flow_type_rss_offloads;
+  const uint64_t rss = kRss & info.flow_type_rss_offloads;
   if (spec_.queues > 1 && rss != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH & info.rx_offload_capa;
     conf.rx_adv_conf.rss_conf.rss_hf = rss;
   }
-  if (const int e = rte_eth_dev_configure(id_, spec_.queues, spec_.queues, &conf); e != 0) {
-    return failure("cannot be configured", e, "see the driver's log above");
-  }
-  // An interface of the kernel keeps the MTU its owner set. Drivers without an MTU refuse; fine.
-  if (!is_af_xdp(spec_)) rte_eth_dev_set_mtu(id_, spec_.mtu);
+  return conf;
+}
+
+// An interface of the kernel keeps the MTU its owner set, and some drivers have none.
+absl::Status Port::set_mtu() const {
+  if (is_af_xdp(spec_)) return absl::OkStatus();
+  const int e = rte_eth_dev_set_mtu(id_, spec_.mtu);
+  if (e == 0 || e == -ENOTSUP) return absl::OkStatus();
+  return failure(cat("MTU ", spec_.mtu, " refused"), e, "lower penstock.ports.mtu");
+}
+
+absl::Status Port::choose_descriptors() {
   rx_descriptors_ = spec_.descriptors;
   // AF_XDP rings are powers of two, and never hold more than the frames the driver gives them.
   if (is_af_xdp(spec_)) {
@@ -186,19 +223,44 @@ absl::Status Port::configure() {
       e != 0) {
     return failure("descriptors refused", e, "change penstock.ports.descriptors");
   }
-  mac_ = own_mac(id_, info.driver_name);
+  return absl::OkStatus();
+}
+
+void Port::describe(const rte_eth_dev_info& info, const rte_eth_conf& conf) {
+  const int node = rte_eth_dev_socket_id(id_);
+  const bool rss = conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
   text_ = cat(info.driver_name, is_af_xdp(spec_) ? " on " : "", plan_.str(spec_.interface),
-              ", MAC ", mac_text(mac_), ", ", spec_.queues,
+              ", MAC ", mac_text(mac_), ", MTU ", spec_.mtu,
+              node >= 0 ? cat(", NUMA node ", node) : "", ", ", spec_.queues,
               spec_.queues == 1 ? " queue of " : " queues of ", rx_descriptors_, ", checksums by ",
               conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM ? "the NIC" : "software",
-              spec_.queues > 1 ? (rss != 0 ? ", RSS" : ", no RSS") : "");
-  return absl::OkStatus();
+              spec_.queues == 1 ? "" : (rss ? ", RSS" : ", no RSS"));
+}
+
+// Where the buffers of `queue` belong: at the NIC, or for a virtual one at the core that polls it.
+int Port::numa_node(uint16_t queue) const {
+  if (const int node = rte_eth_dev_socket_id(id_); node >= 0) return node;
+  for (unsigned rx = 0; rx < plan_.rx_count; ++rx) {
+    if (plan_.rx[rx].port == index_ && plan_.rx[rx].queue == queue) {
+      return static_cast<int>(rte_lcore_to_socket_id(rx + 1));
+    }
+  }
+  return 0;
+}
+
+absl::StatusOr<std::unique_ptr<Reassembly>> Port::make_reassembly(uint16_t queue) const {
+  auto made = Reassembly::create(cat("ip", index_, ".", queue), plan_.limits.fragments,
+                                 datagram_buffers(plan_),
+                                 static_cast<uint16_t>(datagram_room(plan_)), numa_node(queue));
+  if (made.ok()) return made;
+  return absl::UnavailableError(
+      to_absl(cat("port ", plan_.str(spec_.name), ": ", made.status().message())));
 }
 
 absl::StatusOr<rte_mempool*> Port::make_pool(uint16_t queue) const {
   const uint32_t mbufs = mbufs_per_queue(plan_, spec_);
-  rte_mempool* pool = make_packet_pool(cat("rx", index_, ".", queue), mbufs, spec_,
-                                       std::max(0, rte_eth_dev_socket_id(id_)));
+  rte_mempool* pool =
+      make_packet_pool(cat("rx", index_, ".", queue), mbufs, spec_, numa_node(queue));
   if (pool == nullptr) {
     return failure(cat("no memory for ", mbufs, " buffers of ", mbuf_bytes(spec_), " bytes"),
                    rte_errno,
@@ -212,13 +274,14 @@ absl::Status Port::set_up_queues() {
   for (uint16_t q = 0; q < spec_.queues; ++q) {
     ASSIGN_OR_RETURN(rte_mempool * pool, make_pool(q));
     pools_.push_back(pool);
+    ASSIGN_OR_RETURN(fragments_.emplace_back(), make_reassembly(q));
     RETURN_IF_ERROR(set_up_queue(q));
   }
   return absl::OkStatus();
 }
 
 absl::Status Port::set_up_queue(uint16_t queue) {
-  const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
+  const auto socket = static_cast<unsigned>(numa_node(queue));
   if (const int e =
           rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, socket, nullptr, pools_[queue]);
       e != 0) {
@@ -235,12 +298,16 @@ absl::Status Port::set_up_queue(uint16_t queue) {
 }
 
 absl::Status Port::run() {
-  if (spec_.promiscuous) rte_eth_promiscuous_enable(id_);
+  if (spec_.promiscuous) {
+    const int e = rte_eth_promiscuous_enable(id_);
+    text_ += e == 0 ? ", promiscuous" : cat(", not promiscuous: ", rte_strerror(-e));
+  }
   if (spec_.responder) rte_eth_allmulticast_enable(id_);  // neighbour solicitations
   if (const int e = rte_eth_dev_start(id_); e != 0) {
     return failure("cannot be started", e, "see the driver's log above");
   }
   started_ = true;
+  steer();
   if (filter_) {
     constexpr std::array kWhole = {XdpFilter::kEverything};
     const auto ours = std::span(spec_.udp_ports).first(spec_.udp_port_count);
@@ -256,10 +323,25 @@ absl::Status Port::run() {
   return absl::OkStatus();
 }
 
+// With one queue there is nothing to steer.
+void Port::steer() {
+  if (spec_.queues == 1) return;
+  const std::string why_not = rules_.install(id_, spec_);
+  text_ += why_not.empty() ? ", UDP ports steered by the NIC"
+                           : cat(", UDP ports found by software (flow rules: ", why_not, ")");
+}
+
 bool Port::link_up() const {
   if (filter_) return filter_->link_up();
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+bool Port::watch_link() {
+  const bool up = link_up();
+  if (up && !link_was_up_) link_ups_.fetch_add(1, std::memory_order_relaxed);
+  link_was_up_ = up;
+  return up;
 }
 
 std::string Port::trouble() const { return filter_ ? filter_->trouble() : std::string(); }
@@ -292,6 +374,7 @@ void Port::read_losses(std::span<LossStats* const> queues) const {
 
 void Port::tear_down() {
   if (id_ != UINT16_MAX) {
+    rules_.clear();
     if (started_) rte_eth_dev_stop(id_);
     rte_eth_dev_info info{};
     rte_eth_dev_info_get(id_, &info);
@@ -301,6 +384,7 @@ void Port::tear_down() {
   id_ = UINT16_MAX;
   started_ = false;
   xdp_sockets_.clear();
+  fragments_.clear();
   for (rte_mempool* pool : pools_) rte_mempool_free(pool);
   pools_.clear();
 }

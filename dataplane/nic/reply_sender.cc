@@ -25,6 +25,18 @@ void ReplySender::answer(std::span<const uint8_t> frame, int64_t unix_ms, Tally&
   }
 }
 
+void ReplySender::announce(int64_t unix_ms, Tally& tally) {
+  const uint32_t link_ups = queue_.link_ups->load(std::memory_order_relaxed);
+  if (link_ups != link_ups_seen_) announcements_left_ = kAnnouncements;
+  link_ups_seen_ = link_ups;
+  --announcements_left_;
+  announced_ms_ = unix_ms;
+  for (size_t i = 0; i < queue_.us.ipv4.size() + queue_.us.ipv6.size(); ++i) {
+    const size_t bytes = packet::make_announcement(queue_.us, i, reply_);
+    ++(send(bytes) ? tally.replies : tally.replies_limited);
+  }
+}
+
 // A clock that steps back or far ahead costs or gives one full bucket at most.
 bool ReplySender::take_token(int64_t unix_ms) {
   const int64_t passed = std::clamp<int64_t>(unix_ms - refilled_ms_, 0, 1000);

@@ -1,20 +1,27 @@
 #include "dataplane/nic/rx_loop.h"
 
+#include <rte_cpuflags.h>
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_pause.h>
+#include <rte_power_intrinsics.h>
 #include <rte_prefetch.h>
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "dataplane/core/clock.h"
-#include "dataplane/nic/idle_ladder.h"
+#include "dataplane/nic/reassembly.h"
 
 namespace penstock {
 namespace {
 
 // Frames whose headers are on their way to the cache while one is inspected.
 constexpr size_t kPrefetchAhead = 4;
+
+// The clock of Reassembly. The packets' own may be set back.
+uint64_t steady_ms() { return rte_get_tsc_cycles() / (rte_get_tsc_hz() / 1000); }
 
 void prefetch_header(const rte_mbuf* frame) { rte_prefetch0(rte_pktmbuf_mtod(frame, const void*)); }
 
@@ -24,22 +31,20 @@ template <class Sink>
 RxLoop<Sink>::RxLoop(const RxQueue& queue, IdleMode idle, Sink sink)
     : queue_(queue), idle_(idle), sink_(std::move(sink)), gate_(queue) {
   if (queue.port->responder) replies_.emplace(queue);
-  if (queue.forward.ring != nullptr) forward_.emplace(queue.forward);
+  if (queue.forward.ring != nullptr) forward_.emplace(queue);
 }
 
 template <class Sink>
 void RxLoop<Sink>::run(const RxStop& stop) {
-  IdleLadder ladder(idle_);
+  rte_cpu_intrinsics cpu{};
+  rte_cpu_get_intrinsics_support(&cpu);
+  IdleLadder ladder(idle_, cpu.power_pause != 0);
   while (!stop.stop_receiving.load(std::memory_order_acquire)) {
     if (pass() != 0) {
       ladder.reset();
       continue;
     }
-    if (const auto limit = ladder.next(); limit.count() != 0) {
-      sink_.sleep(limit);
-    } else {
-      rte_pause();
-    }
+    rest(ladder.next());
   }
   drain();
   stop.drained.fetch_add(1, std::memory_order_release);
@@ -47,10 +52,35 @@ void RxLoop<Sink>::run(const RxStop& stop) {
 }
 
 template <class Sink>
+void RxLoop<Sink>::rest(IdleLadder::Wait wait) {
+  switch (wait.rung) {
+    case IdleLadder::Rung::kPause:
+      return rte_pause();
+    case IdleLadder::Rung::kHalt:
+      rte_power_pause(rte_get_tsc_cycles() +
+                      rte_get_tsc_hz() / 1'000'000 * IdleLadder::kHalt.count());
+      return;
+    case IdleLadder::Rung::kSleep:
+      return sink_.sleep(wait.sleep);
+  }
+}
+
+template <class Sink>
 size_t RxLoop<Sink>::pass() {
   const Now now = read_clock();
   if (forward_) forward_->reclaim();
+  if (queue_.fragments->waiting() != 0) [[unlikely]]
+    expire_fragments();
+  if (replies_ && replies_->announcement_due(now.unix_ms)) [[unlikely]]
+    announce(now.unix_ms);
   return sink_.poll(now) + receive(now);
+}
+
+template <class Sink>
+void RxLoop<Sink>::expire_fragments() {
+  Tally tally;
+  queue_.fragments->expire(steady_ms(), tally);
+  tally.add_to(*queue_.stats);
 }
 
 template <class Sink>
@@ -62,22 +92,45 @@ size_t RxLoop<Sink>::receive(Now now) {
 }
 
 template <class Sink>
+void RxLoop<Sink>::announce(int64_t unix_ms) {
+  Tally tally;
+  replies_->announce(unix_ms, tally);
+  tally.add_to(*queue_.stats);
+}
+
+// The gate's verdict on `frame`, which becomes the datagram that it completes as a fragment, or
+// null: then it waits for others, or is refused and freed.
+template <class Sink>
+FrameGate::Fate RxLoop<Sink>::inspect(rte_mbuf*& frame, uint32_t arrival, Packet& packet,
+                                      Tally& tally) {
+  const FrameGate::Fate fate = gate_.inspect(*frame, arrival, packet, tally);
+  if (fate != FrameGate::Fate::kFragment) [[likely]]
+    return fate;
+  frame = queue_.fragments->add(*frame, steady_ms(), tally);
+  if (frame == nullptr) return fate;
+  const FrameGate::Fate whole = gate_.judge(*frame, arrival, packet, tally);
+  assert(whole != FrameGate::Fate::kFragment);
+  return whole;
+}
+
+template <class Sink>
 void RxLoop<Sink>::burst(std::span<rte_mbuf* const> frames, Now now) {
   std::array<Packet, kRxBurst> packets;
   std::array<rte_mbuf*, kRxBurst> refused;
   size_t packet_count = 0;
   unsigned refused_count = 0;
   Tally tally;
-  const auto time_ms = static_cast<uint32_t>(now.unix_ms);
+  arrival_.set(now.unix_ms);
   for (size_t i = 0; i < std::min(kPrefetchAhead, frames.size()); ++i) prefetch_header(frames[i]);
   for (size_t i = 0; i < frames.size(); ++i) {
     if (i + kPrefetchAhead < frames.size()) prefetch_header(frames[i + kPrefetchAhead]);
-    rte_mbuf* const frame = frames[i];
-    const FrameGate::Fate fate = gate_.inspect(*frame, time_ms, packets[packet_count], tally);
+    rte_mbuf* frame = frames[i];
+    const FrameGate::Fate fate = inspect(frame, arrival_.next(), packets[packet_count], tally);
     if (fate == FrameGate::Fate::kDispatch) {
       ++packet_count;
       continue;
     }
+    if (frame == nullptr) continue;
     if (fate == FrameGate::Fate::kAnswer && replies_) {
       replies_->answer({rte_pktmbuf_mtod(frame, const uint8_t*), frame->data_len}, now.unix_ms,
                        tally);
@@ -103,6 +156,9 @@ void RxLoop<Sink>::drain() {
     taken += n;
     dry = n == 0;
   }
+  Tally tally;
+  queue_.fragments->give_up(tally);
+  tally.add_to(*queue_.stats);
 }
 
 template class RxLoop<InlineSink>;

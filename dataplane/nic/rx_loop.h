@@ -8,9 +8,11 @@
 #include <span>
 
 #include "dataplane/api/port_memory.h"
+#include "dataplane/core/arrival.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/nic/forward_tap.h"
 #include "dataplane/nic/frame_gate.h"
+#include "dataplane/nic/idle_ladder.h"
 #include "dataplane/nic/reply_sender.h"
 #include "dataplane/nic/rx_queue.h"
 #include "dataplane/nic/rx_sink.h"
@@ -40,6 +42,10 @@ class RxLoop {
 
  private:
   size_t receive(Now now);
+  void rest(IdleLadder::Wait wait);
+  FrameGate::Fate inspect(rte_mbuf*& frame, uint32_t arrival, Packet& packet, Tally& tally);
+  void expire_fragments();
+  void announce(int64_t unix_ms);
   void burst(std::span<rte_mbuf* const> frames, Now now);
   void drain();
 
@@ -47,6 +53,7 @@ class RxLoop {
   IdleMode idle_;
   Sink sink_;
   FrameGate gate_;
+  ArrivalClock arrival_;
   std::optional<ReplySender> replies_;
   std::optional<ForwardTap> forward_;
 };

@@ -4,12 +4,13 @@
 #include <array>
 #include <thread>
 
+#include "dataplane/core/emptiest.h"
 #include "dataplane/nic/mbuf_bin.h"
 
 namespace penstock {
 void InlineSink::dispatch(std::span<const Packet> packets, Now now, Tally& tally) {
   for (const Packet& p : packets) tally.received_bytes += p.len;
-  tally.dispatched += static_cast<uint32_t>(packets.size());
+  tally.dispatched += static_cast<int32_t>(packets.size());
   worker_.shard().process(packets, now);
   MbufBin bin;
   for (const Packet& p : packets) bin.add(p.owner);
@@ -25,7 +26,7 @@ void InlineSink::sleep(std::chrono::microseconds limit) {
   }
 }
 
-PipelineSink::PipelineSink(std::span<const Target> targets) {
+PipelineSink::PipelineSink(std::span<const Target> targets, bool spread) : spread_(spread) {
   for (const Target& t : targets) gathers_.emplace_back().target = t;
 }
 
@@ -40,26 +41,30 @@ size_t PipelineSink::poll(Now /*now*/) {
 }
 
 void PipelineSink::dispatch(std::span<const Packet> packets, Now /*now*/, Tally& tally) {
+  if (spread_) {
+    turn_ = emptiest(gathers_, turn_, [](const Gather& g) { return g.target.ring->in_flight(); });
+    return push(gathers_[turn_].target, packets, tally);
+  }
   for (const Packet& p : packets) {
     Gather& g = gathers_[uint64_t{p.flow} * gathers_.size() >> 32];
     g.packets[g.count++] = p;
   }
   for (Gather& g : gathers_) {
-    if (g.count != 0) push(g, tally);
+    if (g.count == 0) continue;
+    push(g.target, {g.packets.data(), g.count}, tally);
+    g.count = 0;
   }
 }
 
-void PipelineSink::push(Gather& g, Tally& tally) {
-  reclaim(*g.target.ring);
-  const std::span<const Packet> packets(g.packets.data(), g.count);
-  const size_t fit = g.target.ring->push(packets);
-  if (fit != 0) g.target.worker->sleeper().wake();
+void PipelineSink::push(const Target& target, std::span<const Packet> packets, Tally& tally) {
+  reclaim(*target.ring);
+  const size_t fit = target.ring->push(packets);
+  if (fit != 0) target.worker->sleeper().wake();
   for (const Packet& p : packets.first(fit)) tally.received_bytes += p.len;
-  tally.dispatched += static_cast<uint32_t>(fit);
-  tally.ring_full += static_cast<uint32_t>(packets.size() - fit);
+  tally.dispatched += static_cast<int32_t>(fit);
+  tally.ring_full += static_cast<int32_t>(packets.size() - fit);
   MbufBin bin;
   for (const Packet& p : packets.subspan(fit)) bin.add(p.owner);
-  g.count = 0;
 }
 
 void PipelineSink::sleep(std::chrono::microseconds limit) { std::this_thread::sleep_for(limit); }

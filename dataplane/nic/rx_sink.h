@@ -50,11 +50,12 @@ class PipelineSink {
     ShardWorker* worker;
     PacketRing* ring;
   };
-  explicit PipelineSink(std::span<const Target> targets);
+  // `spread`: each burst goes whole to the shard that has the least to do.
+  PipelineSink(std::span<const Target> targets, bool spread);
 
   // Frees what the shards are done with. That is no work worth staying awake for: returns 0.
   size_t poll(Now now);
-  // Hands each packet to the shard its flow hash names, and wakes that.
+  // Hands each packet to the shard its flow hash names, or all to one, and wakes it.
   void dispatch(std::span<const Packet> packets, Now now, Tally& tally);
   void sleep(std::chrono::microseconds limit);
   bool settling();
@@ -67,10 +68,12 @@ class PipelineSink {
     uint32_t count = 0;
     std::array<Packet, kRxBurst> packets;
   };
-  void push(Gather& gather, Tally& tally);
+  void push(const Target& target, std::span<const Packet> packets, Tally& tally);
   static void reclaim(PacketRing& ring);
 
   std::vector<Gather> gathers_;  // by shard
+  const bool spread_;
+  size_t turn_ = 0;  // spread: of shards with equally little to do, the next after the last
 };
 
 }  // namespace penstock

@@ -49,11 +49,10 @@ absl::StatusOr<std::unique_ptr<Buffers>> Buffers::create(io_uring* ring, uint32_
                  "memory (ulimit -l, LimitMEMLOCK=) or lower ", "penstock.limits.io_buffers"));
   }
   io_uring_buf_ring_init(b->entries_);
-  b->holders_.resize(count);
-  b->free_.resize(count);
-  std::iota(b->free_.begin(), b->free_.end(), uint16_t{0});
-  b->ours_ = count;
-  b->provide();
+  std::vector<uint16_t> all(count);
+  std::iota(all.begin(), all.end(), uint16_t{0});
+  b->provide(all);
+  b->home_.reserve(count);
   return b;
 }
 
@@ -61,16 +60,20 @@ Buffers::~Buffers() {
   if (memory_ != nullptr) ::munmap(memory_, memory_bytes_);
 }
 
-void Buffers::provide() {
-  if (free_.empty()) return;
+void Buffers::provide_home() {
+  if (home_.empty()) return;
+  provide(home_);
+  lent_ -= static_cast<uint32_t>(home_.size());
+  home_.clear();
+}
+
+void Buffers::provide(std::span<const uint16_t> ids) {
   const int mask = io_uring_buf_ring_mask(count_);
   int offset = 0;
-  for (const uint16_t id : free_) {
+  for (const uint16_t id : ids) {
     io_uring_buf_ring_add(entries_, first_ + id * stride_, bytes_, id, mask, offset++);
   }
   io_uring_buf_ring_advance(entries_, offset);
-  ours_ -= static_cast<uint32_t>(free_.size());
-  free_.clear();
 }
 
 }  // namespace penstock::uring

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "dataplane/base/status.h"
@@ -12,9 +13,8 @@
 namespace penstock::uring {
 
 // The provided buffers of the io thread: one block of memory, cut into equal buffers, and the ring
-// in which the kernel finds the free ones. A buffer is the kernel's until a completion names it;
-// then it is ours while somebody holds it (its shard, each forward target), and until the next
-// `provide`. The io thread's, after `create`.
+// in which the kernel finds the free ones. A buffer is the kernel's until a completion names it,
+// then ours until `provide`.
 class Buffers {
  public:
   static constexpr uint16_t kGroup = 0;  // the ring has one buffer group
@@ -32,22 +32,21 @@ class Buffers {
   [[nodiscard]] const uint8_t* data(uint16_t id) const { return first_ + id * stride_; }
   [[nodiscard]] uint32_t count() const { return count_; }
 
-  // One more holds this buffer; the first takes it from the kernel.
-  void hold(uint16_t id) {
-    if (holders_[id]++ == 0) ++ours_;
-  }
-  // One holds it no more; after the last it is free.
-  void release(uint16_t id) {
-    if (--holders_[id] == 0) free_.push_back(id);
-  }
-  // Gives the free ones back to the kernel, all at once.
-  void provide();
+  // The io thread. A completion named a buffer: it is ours until it comes home.
+  void lend() { ++lent_; }
+  // The io thread. Nobody uses it any more; the kernel has it after the next `provide_home`.
+  void come_home(uint16_t id) { home_.push_back(id); }
+  // The io thread. Gives those that came home back to the kernel, all at once.
+  void provide_home();
 
-  // Buffers that are not the kernel's: held or free.
-  [[nodiscard]] uint32_t ours() const { return ours_; }
+  // The io thread. Buffers that are not the kernel's.
+  [[nodiscard]] uint32_t lent() const { return lent_; }
+  // The io thread. Those that are.
+  [[nodiscard]] uint32_t left() const { return count_ - lent_; }
 
  private:
   Buffers() = default;
+  void provide(std::span<const uint16_t> ids);
 
   void* memory_ = nullptr;  // the ring's entries, then the buffers
   size_t memory_bytes_ = 0;
@@ -56,9 +55,8 @@ class Buffers {
   size_t stride_ = 0;
   uint32_t bytes_ = 0;  // what the kernel may write
   uint32_t count_ = 0;
-  uint32_t ours_ = 0;
-  std::vector<uint32_t> holders_;  // by buffer
-  std::vector<uint16_t> free_;
+  uint32_t lent_ = 0;
+  std::vector<uint16_t> home_;
 };
 
 }  // namespace penstock::uring

@@ -20,9 +20,9 @@ namespace penstock::uring {
 // holder keeps until it is told that this target is done.
 struct ForwardPiece {
   const uint8_t* data;
-  uint32_t position;  // in its holder: provided buffer, or position in a ring
+  uint32_t position;  // in its holder
   uint16_t len;
-  uint16_t holder;  // 0: the provided buffers; else inlet holder - 1
+  uint16_t holder;  // 0: the io thread's memory; else inlet holder - 1
 };
 
 // One target: its socket, the packets that wait for it, oldest first, and the sends of one flush.

@@ -12,20 +12,19 @@ namespace penstock::uring {
 namespace {
 
 constexpr size_t kUdpPayloadMax = 65507;
-constexpr uint16_t kBuffers = 0;  // the holder of the io thread's packets
+constexpr uint16_t kLoans = 0;  // the holder of the io thread's packets
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Forwarder>> Forwarder::create(const Plan& plan,
                                                              std::vector<Fd> sockets,
                                                              std::span<ForwardStats* const> stats,
-                                                             Buffers* buffers) {
+                                                             Loans& loans) {
   assert(!sockets.empty() && sockets.size() == stats.size());
-  std::unique_ptr<Forwarder> f(new Forwarder);
+  std::unique_ptr<Forwarder> f(new Forwarder(loans));
   const auto sends = static_cast<unsigned>(std::bit_ceil(sockets.size() * ForwardTarget::kBurst));
   ASSIGN_OR_RETURN(f->ring_, Ring::create(sends, 2 * sends));
   f->results_.resize(sends);
-  f->buffers_ = buffers;
   f->shares_.push_back(std::max(1u, plan.io_buffers / 4));
   const uint32_t joined =
       plan.forward.batch != 0 ? std::min<uint32_t>(plan.dogstatsd.buffer_size, kUdpPayloadMax) : 0;
@@ -47,8 +46,11 @@ PacketRing& Forwarder::add_inlet(uint32_t slots) {
 
 absl::Status Forwarder::start() { return ring_->enable(); }
 
-void Forwarder::offer(const Packet& packet, uint16_t buffer) {
-  offer({.data = packet.data, .position = buffer, .len = packet.len, .holder = kBuffers});
+void Forwarder::offer(const Packet& packet, uint64_t memory) {
+  offer({.data = packet.data,
+         .position = loans_.index_of(memory),
+         .len = packet.len,
+         .holder = kLoans});
 }
 
 void Forwarder::take_inlets() {
@@ -90,8 +92,8 @@ void Forwarder::offer(const ForwardPiece& piece) {
 }
 
 void Forwarder::hold(const ForwardPiece& piece) {
-  if (piece.holder == kBuffers) {
-    buffers_->hold(static_cast<uint16_t>(piece.position));
+  if (piece.holder == kLoans) {
+    loans_.hold(piece.position);
   } else {
     Inlet& inlet = inlets_[piece.holder - 1];
     ++inlet.waits[piece.position & (inlet.ring->slots() - 1)];
@@ -99,8 +101,8 @@ void Forwarder::hold(const ForwardPiece& piece) {
 }
 
 void Forwarder::release(const ForwardPiece& piece) {
-  if (piece.holder == kBuffers) {
-    buffers_->release(static_cast<uint16_t>(piece.position));
+  if (piece.holder == kLoans) {
+    loans_.release(piece.position);
   } else {
     Inlet& inlet = inlets_[piece.holder - 1];
     --inlet.waits[piece.position & (inlet.ring->slots() - 1)];

@@ -12,8 +12,8 @@
 #include "dataplane/base/status.h"
 #include "dataplane/core/packet.h"
 #include "dataplane/core/ring.h"
-#include "dataplane/uring/buffers.h"
 #include "dataplane/uring/forward_target.h"
+#include "dataplane/uring/loans.h"
 #include "dataplane/uring/ring.h"
 
 namespace penstock::uring {
@@ -32,11 +32,11 @@ namespace penstock::uring {
 class Forwarder {
  public:
   // `sockets` are connected datagram sockets, in the order of the Plan's open targets, as `stats`.
-  // `buffers` (null without listeners) outlive the forwarder.
+  // `loans` outlive the forwarder.
   static absl::StatusOr<std::unique_ptr<Forwarder>> create(const Plan& plan,
                                                            std::vector<Fd> sockets,
                                                            std::span<ForwardStats* const> stats,
-                                                           Buffers* buffers);
+                                                           Loans& loans);
 
   // Wiring time: a ring from one receive loop of a port.
   PacketRing& add_inlet(uint32_t slots);
@@ -44,8 +44,9 @@ class Forwarder {
   // The io thread, first.
   absl::Status start();
 
-  // One packet of the io thread, which holds `buffer`. Counts as one more holder until it is sent.
-  void offer(const Packet& packet, uint16_t buffer);
+  // One packet of the io thread, in the memory of the owner `memory`, which is held until it is
+  // sent.
+  void offer(const Packet& packet, uint64_t memory);
   // A burst from each inlet.
   void take_inlets();
   // True if an inlet has packets that were not taken: the look before sleeping.
@@ -72,7 +73,7 @@ class Forwarder {
     uint32_t taken = 0;
   };
 
-  Forwarder() = default;
+  explicit Forwarder(Loans& loans) : loans_(loans) {}
   void offer(const ForwardPiece& piece);
   void hold(const ForwardPiece& piece);
   void release(const ForwardPiece& piece);
@@ -81,7 +82,7 @@ class Forwarder {
   static void finish(Inlet& inlet);
 
   std::unique_ptr<Ring> ring_;
-  Buffers* buffers_ = nullptr;
+  Loans& loans_;
   std::vector<ForwardTarget> targets_;
   std::vector<Inlet> inlets_;
   std::vector<uint32_t> shares_;  // by holder: of its packets, how many may wait for one target

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/uring/loop.h"
 
 namespace penstock {
@@ -12,15 +13,16 @@ IoLoop::~IoLoop() = default;
 absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::create(const Plan& plan, std::vector<Fd> sockets,
                                                        const std::vector<SourceStats*>& sources,
                                                        const std::vector<LossStats*>& losses,
-                                                       const std::vector<ShardWorker*>& shards) {
+                                                       const std::vector<ShardWorker*>& shards,
+                                                       std::unique_ptr<origin::Origins> origins) {
   RETURN_IF_ERROR(uring::check_buffers(plan));
   std::vector<Outlet> outlets;
   outlets.reserve(shards.size());
   for (ShardWorker* shard : shards) {
-    outlets.push_back({&shard->add_ring(uring::ring_slots(plan)), &shard->sleeper()});
+    outlets.push_back({&shard->add_ring(io_ring_slots(plan)), &shard->sleeper()});
   }
-  ASSIGN_OR_RETURN(auto loop,
-                   uring::Loop::create(plan, std::move(sockets), sources, losses, outlets));
+  ASSIGN_OR_RETURN(auto loop, uring::Loop::create(plan, std::move(sockets), sources, losses,
+                                                  outlets, std::move(origins)));
   return std::unique_ptr<IoLoop>(new IoLoop(std::move(loop)));
 }
 

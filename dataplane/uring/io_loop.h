@@ -10,6 +10,7 @@
 #include "dataplane/base/status.h"
 #include "dataplane/core/outlet.h"
 #include "dataplane/core/worker.h"
+#include "dataplane/origin/origins.h"
 
 namespace penstock {
 
@@ -17,20 +18,21 @@ namespace uring {
 class Loop;
 }
 
-// Receives from the kernel's sockets (UDS datagram, UDP) by io_uring and feeds the shards by ring,
-// and sends every packet to the forward targets. Everything is allocated before `run`, which is the
-// io thread's.
+// Receives from the kernel's sockets (Unix datagrams and streams, UDP) and pipes by io_uring, feeds
+// the shards by ring, and sends every packet to the forward targets. Everything is allocated before
+// `run`, which is the io thread's.
 class IoLoop {
  public:
   // Wiring time, any thread. `sockets`, `sources` and `losses` are in the order of the Plan's
   // listeners; the loop owns the sockets. Adds one ring to each worker, with a slot for every
-  // buffer, so that it is never full. `plan`, the stats and the workers outlive the loop. Fails
-  // with a message that names the remedy where the kernel is older than 6.1 or refuses an
-  // io_uring.
-  static absl::StatusOr<std::unique_ptr<IoLoop>> create(const Plan& plan, std::vector<Fd> sockets,
-                                                        const std::vector<SourceStats*>& sources,
-                                                        const std::vector<LossStats*>& losses,
-                                                        const std::vector<ShardWorker*>& shards);
+  // packet there can be, so that it is never full. `origins` is null where no listener detects
+  // origins; the resolver it asks must run until `run` has returned, and wake the loop when it has
+  // answered. `plan`, the stats and the workers outlive the loop. Fails with a message that names
+  // the remedy where the kernel is older than 6.1 or refuses an io_uring.
+  static absl::StatusOr<std::unique_ptr<IoLoop>> create(
+      const Plan& plan, std::vector<Fd> sockets, const std::vector<SourceStats*>& sources,
+      const std::vector<LossStats*>& losses, const std::vector<ShardWorker*>& shards,
+      std::unique_ptr<origin::Origins> origins = nullptr);
   ~IoLoop();
 
   // Wiring time. Every packet also goes to these targets: connected datagram sockets and their

@@ -44,18 +44,6 @@ uint64_t address_key(const uint8_t* name) {
   return (uint64_t{remix(halves[0])} << 32 | remix(halves[1])) ^ v6.sin6_port;
 }
 
-// The sender's process. Senders of datagrams have no connection to tell them apart by, but the
-// packets of one process must keep their order, and so go to one shard.
-uint64_t process_key(const uint8_t* control, uint32_t control_bytes) {
-  if (control_bytes < CMSG_LEN(sizeof(ucred))) return 0;
-  cmsghdr header;
-  std::memcpy(&header, control, sizeof header);
-  if (header.cmsg_level != SOL_SOCKET || header.cmsg_type != SCM_CREDENTIALS) return 0;
-  ucred sender;
-  std::memcpy(&sender, control + CMSG_LEN(0), sizeof sender);
-  return static_cast<uint32_t>(sender.pid);
-}
-
 absl::Status check_socket(int fd, ListenerKind kind) {
   int domain = 0;
   int type = 0;
@@ -73,8 +61,8 @@ absl::Status check_socket(int fd, ListenerKind kind) {
 
 }  // namespace
 
-absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd socket,
-                                          SourceStats& source, LossStats& loss) {
+absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, uint16_t index,
+                                          Fd socket, SourceStats& source, LossStats& loss) {
   const ListenerPlan& p = plan.listeners[slot];
   Listener l;
   l.name_ = plan.str(p.name);
@@ -97,12 +85,14 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, Fd so
   l.buffer_size_ = plan.dogstatsd.buffer_size;
   l.drops_seen_ = plan.drops_counted[slot];
   l.slot_ = slot;
+  l.index_ = index;
   l.kind_ = p.kind;
   l.packet_flags_ = p.eol_required != 0 ? kPacketEolRequired : 0;
+  l.spread_ = p.spread != 0;
   return l;
 }
 
-uint64_t Listener::user_data() const { return pack({Kind::kReceive, slot_, generation_}); }
+uint64_t Listener::user_data() const { return pack({Kind::kReceive, index_, generation_}); }
 
 void Listener::arm(io_uring_sqe* sqe) {
   ++generation_;
@@ -130,22 +120,24 @@ std::optional<Packet> Listener::take(const uint8_t* buffer, size_t bytes) {
   }
   counts_.received_bytes += payload_bytes;
   ++counts_.dispatched;
+  const uint8_t* const after_header = buffer + sizeof header;
+  sender_ = kind_ == ListenerKind::kUdsDatagram
+                ? origin::read_credentials(after_header, header.controllen)
+                : origin::Credentials{};
   return Packet{.data = buffer + header_bytes,
                 .owner = 0,
                 .origin = 0,
-                .flow = flow(buffer),
+                .flow = flow(after_header),
                 .arrival = 0,
                 .len = static_cast<uint16_t>(payload_bytes),
                 .source = kind_ == ListenerKind::kUdp ? Source::kUdp : Source::kUds,
                 .flags = packet_flags_};
 }
 
-uint32_t Listener::flow(const uint8_t* header) const {
-  io_uring_recvmsg_out out;
-  std::memcpy(&out, header, sizeof out);
-  const uint8_t* after = header + sizeof out;
-  const uint64_t key =
-      kind_ == ListenerKind::kUdp ? address_key(after) : process_key(after, out.controllen);
+// Senders of Unix datagrams have no connection to tell them apart by, but the packets of one
+// process must keep their order, and so go to one shard.
+uint32_t Listener::flow(const uint8_t* name) const {
+  const uint64_t key = kind_ == ListenerKind::kUdp ? address_key(name) : sender_.pid;
   return remix(key ^ uint64_t{slot_} << 56);
 }
 

@@ -13,6 +13,7 @@
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/origin/credentials.h"
 
 namespace penstock::uring {
 
@@ -28,9 +29,9 @@ class Listener {
   // it is read to its end.
   enum class State : uint8_t { kIdle, kArmed, kStarved, kFailed, kEnded };
 
-  // `slot` is its index in the Plan, `buffer_size` the longest datagram taken. Turns SO_PASSCRED on
-  // for UDS. Fails if the socket is not a datagram socket of the planned kind.
-  static absl::StatusOr<Listener> create(const Plan& plan, uint16_t slot, Fd socket,
+  // `slot` is its index in the Plan, `index` the one among the loop's datagram sockets. Turns
+  // SO_PASSCRED on for UDS. Fails if the socket is not a datagram socket of the planned kind.
+  static absl::StatusOr<Listener> create(const Plan& plan, uint16_t slot, uint16_t index, Fd socket,
                                          SourceStats& source, LossStats& loss);
 
   // Fills in the submission of a new multishot receive, in a new generation.
@@ -40,6 +41,9 @@ class Listener {
   // owner and time, or nothing if it is longer than buffer_size. Counts it. The end of a socket
   // that is shut is no datagram: nothing is counted, and the state becomes kEnded.
   std::optional<Packet> take(const uint8_t* buffer, size_t bytes);
+
+  // Who sent the packet that `take` gave last.
+  [[nodiscard]] const origin::Credentials& sender() const { return sender_; }
 
   // Publishes what `take` counted since the last call.
   void publish_counts();
@@ -53,6 +57,9 @@ class Listener {
   [[nodiscard]] bool is_current(uint32_t generation) const { return generation == generation_; }
   [[nodiscard]] State state() const { return state_; }
   void set_state(State state) { state_ = state; }
+  [[nodiscard]] uint16_t slot() const { return slot_; }
+  // Its packets may go to any shard.
+  [[nodiscard]] bool spread() const { return spread_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 
@@ -65,18 +72,21 @@ class Listener {
   };
 
   Listener() = default;
-  [[nodiscard]] uint32_t flow(const uint8_t* header) const;
+  [[nodiscard]] uint32_t flow(const uint8_t* name) const;
 
   Fd socket_;
   std::string name_;
   SourceStats* source_ = nullptr;
   LossStats* loss_ = nullptr;
   msghdr shape_{};  // how the kernel lays out a buffer: address and control bytes, no pointers
-  Counts counts_;   // since the last publish
+  origin::Credentials sender_;
+  Counts counts_;  // since the last publish
   uint32_t buffer_size_ = 0;
   uint32_t generation_ = 0;
   uint32_t drops_seen_ = 0;  // the kernel's counter wraps at 32 bits
   uint16_t slot_ = 0;
+  uint16_t index_ = 0;
+  bool spread_ = false;
   ListenerKind kind_ = ListenerKind::kUdp;
   uint8_t packet_flags_ = 0;
   State state_ = State::kIdle;

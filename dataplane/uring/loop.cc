@@ -1,6 +1,7 @@
 #include "dataplane/uring/loop.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,9 +12,11 @@
 #include <thread>
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
+#include "dataplane/core/emptiest.h"
 
 namespace penstock::uring {
 namespace {
@@ -23,18 +26,37 @@ using std::chrono::seconds;
 using SteadyClock = std::chrono::steady_clock;
 using State = Listener::State;
 
-// One pass submits at most a receive or a cancel for each listener, a look at each forward target,
-// the wake-up and the timer.
-constexpr unsigned kSubmissions = 64;
-static_assert(kSubmissions >= 2 * kPlanListenersMax + kPlanForwardTargetsMax + 2);
+constexpr unsigned kSubmissions = 64;         // that go to the kernel at once
+constexpr unsigned kCompletionsMax = 65536;   // the kernel's limit
+constexpr uint32_t kConnectionsMax = 65535;   // that user_data can name
+constexpr unsigned kDescriptorsBeside = 256;  // for all but connections
 
 constexpr microseconds kStarvedWait{200};  // how long a starved listener waits for buffers to free
 constexpr seconds kDrainLimit{2};
 constexpr seconds kShardsLimit{10};
 constexpr seconds kForwardLimit{1};
+constexpr uint32_t kBuffersUnused = 2;  // the fewest there can be
 
 absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
+}
+
+// A descriptor for each connection, where the system's usual limit is for fewer.
+void raise_descriptor_limit(uint32_t connections) {
+  const rlim_t needed = connections + kDescriptorsBeside;
+  rlimit limit{};
+  if (connections == 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
+    return;
+  }
+  const rlim_t allowed = limit.rlim_max;
+  limit = {needed, std::max(needed, allowed)};
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  limit = {allowed, allowed};
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  spdlog::warn(
+      "{} connections need {} descriptors, and {} are allowed: beyond them accepting fails; raise "
+      "the limit (ulimit -n, LimitNOFILE=) or lower penstock.listeners.uds_stream.connections",
+      connections, needed, allowed);
 }
 
 }  // namespace
@@ -46,22 +68,22 @@ absl::Status too_late(std::string_view what) {
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
-//  4. A buffer is the kernel's, or held: in exactly one slot of one shard's ring, and for each
-//     forward target its packet waits for. There are no more buffers than slots in any one ring,
-//     so a push always succeeds: nothing is dropped here. Without buffers the kernel holds packets
-//     back: UDS senders wait, UDP is dropped by the kernel and counted as missed.
+//  4. A buffer is the kernel's, or its packet waits for its origin, or it is the owner of exactly
+//     one slot of one shard's ring, or a forward target waits with a packet of it, or it waits to
+//     be split, or is about to go home. There are slots for all buffers in any one ring, so a push
+//     always succeeds: nothing is dropped here. Without buffers the kernel holds packets back: UDS
+//     senders and writers wait, UDP is dropped by the kernel and counted as missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
-//  6. Without work the thread sleeps in the kernel with no limit, as a Sleeper does: announced,
-//     after one more look at what others hand it. Only a starved listener needs to look at the
-//     shards, every kStarvedWait, as finishing a packet wakes nobody.
+//  6. Without work the thread sleeps in the kernel with no limit. Only what is starved of buffers,
+//     or waits to be split, needs to look at the shards, every kStarvedWait, as finishing a packet
+//     wakes nobody. Before it sleeps it looks once more at what ports hand the forwarder.
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
-//  8. The forwarder sends at the end of a pass, and whenever it has a burst. It never waits for a
+//  8. The forwarder sends at the end of a pass, and whenever it has a burst. It waits for no
 //     target; one whose socket is full is looked at again when the kernel says it has room.
-//  9. Stopping: take in what the sockets hold, cancel the multishots, await their last completions,
-//     send what still waits for targets, then await the shards.
-
-uint32_t ring_slots(const Plan& plan) { return std::bit_ceil(std::max(plan.io_buffers, 2u)); }
+//  9. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
+//     then the origins of packets that wait for one, then targets that take nothing, then the
+//     shards.
 
 absl::Status check_buffers(const Plan& plan) {
   if (!std::has_single_bit(plan.io_buffers) || plan.io_buffers > Buffers::kCountMax) {
@@ -72,75 +94,112 @@ absl::Status check_buffers(const Plan& plan) {
     return absl::InvalidArgumentError(
         cat("dogstatsd_buffer_size: ", size, " is not between 1 and ", UINT16_MAX));
   }
+  if (const uint32_t streams = streams_of(plan); streams > kConnectionsMax) {
+    return absl::InvalidArgumentError(cat("penstock.listeners.uds_stream.connections: ", streams,
+                                          " are more than ", kConnectionsMax));
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector<Fd> sockets,
                                                    std::span<SourceStats* const> sources,
                                                    std::span<LossStats* const> losses,
-                                                   std::span<const Outlet> outlets) {
+                                                   std::span<const Outlet> outlets,
+                                                   std::unique_ptr<origin::Origins> origins) {
   assert(sockets.size() == plan.listener_count && sources.size() == plan.listener_count &&
          losses.size() == plan.listener_count && !outlets.empty());
   RETURN_IF_ERROR(check_buffers(plan));
   std::unique_ptr<Loop> loop(new Loop);
+  const uint32_t streams = streams_of(plan);
   // A completion for each buffer, and the last ones of every operation.
-  const unsigned completions = 2 * std::max<unsigned>(plan.io_buffers, kSubmissions);
+  const unsigned completions =
+      std::min(2 * std::max<unsigned>(plan.io_buffers + streams, kSubmissions), kCompletionsMax);
   ASSIGN_OR_RETURN(loop->ring_, Ring::create(kSubmissions, completions));
-  if (plan.listener_count != 0) {
-    ASSIGN_OR_RETURN(loop->buffers_,
-                     Buffers::create(loop->ring_->get(), plan.io_buffers,
-                                     Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
-  }
+  const uint32_t buffers = plan.listener_count != 0 ? plan.io_buffers : kBuffersUnused;
+  ASSIGN_OR_RETURN(loop->buffers_,
+                   Buffers::create(loop->ring_->get(), buffers,
+                                   Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
+  ASSIGN_OR_RETURN(loop->assemblies_,
+                   Assemblies::create(assemblies_of(plan), plan.dogstatsd.buffer_size));
+  loop->loans_ = std::make_unique<Loans>(*loop->buffers_, *loop->assemblies_, assemblies_of(plan));
+  for (const Outlet& o : outlets) assert(o.ring->slots() >= io_ring_slots(plan));
+  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan));
+  loop->input_ =
+      std::make_unique<StreamInput>(*loop->buffers_, *loop->assemblies_, *loop->outlets_);
+  loop->connections_ =
+      std::make_unique<Connections>(*loop->ring_, *loop->buffers_, *loop->input_, streams);
+  loop->pipes_ = std::make_unique<Pipes>(*loop->ring_, *loop->buffers_, *loop->input_);
   for (uint16_t i = 0; i < plan.listener_count; ++i) {
-    ASSIGN_OR_RETURN(Listener l,
-                     Listener::create(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
-    loop->listeners_.push_back(std::move(l));
+    RETURN_IF_ERROR(loop->add_listener(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
   }
-  for (const Outlet& o : outlets) {
-    assert(o.ring->slots() >= plan.io_buffers);
-    loop->outlets_.push_back({.ring = o.ring, .sleeper = o.sleeper, .packets = {}});
-  }
+  loop->origins_ = std::move(origins);
+  raise_descriptor_limit(streams);
   ASSIGN_OR_RETURN(loop->sleeper_, Sleeper::create());
   return loop;
 }
 
 absl::Status Loop::forward_to(const Plan& plan, std::vector<Fd> targets,
                               std::span<ForwardStats* const> stats) {
-  ASSIGN_OR_RETURN(forwarder_, Forwarder::create(plan, std::move(targets), stats, buffers_.get()));
+  ASSIGN_OR_RETURN(forwarder_, Forwarder::create(plan, std::move(targets), stats, *loans_));
+  outlets_->forward_to(*forwarder_);
   return absl::OkStatus();
 }
 
 Outlet Loop::add_inlet(uint32_t slots) { return {&forwarder_->add_inlet(slots), sleeper_.get()}; }
 
-void Loop::wake() { sleeper_->wake(); }
+absl::Status Loop::add_listener(const Plan& plan, uint16_t slot, Fd socket, SourceStats& source,
+                                LossStats& loss) {
+  switch (plan.listeners[slot].kind) {
+    case ListenerKind::kUdsStream:
+      return connections_->add_listener(plan, slot, std::move(socket), source);
+    case ListenerKind::kPipe:
+      return pipes_->add(plan, slot, std::move(socket), source);
+    case ListenerKind::kUdp:
+    case ListenerKind::kUdsDatagram:
+      break;
+  }
+  const auto index = static_cast<uint16_t>(listeners_.size());
+  ASSIGN_OR_RETURN(Listener l,
+                   Listener::create(plan, slot, index, std::move(socket), source, loss));
+  listeners_.push_back(std::move(l));
+  return absl::OkStatus();
+}
+
+void Loop::wake() { sleeper_->interrupt(); }
 
 absl::Status Loop::run(const std::atomic<bool>& stop) {
   RETURN_IF_ERROR(start());
-  stop_ = &stop;
   while (!stop.load(std::memory_order_acquire)) RETURN_IF_ERROR(pass(patience()));
-  stop_ = nullptr;
   RETURN_IF_ERROR(drain());
   RETURN_IF_ERROR(cancel());
-  RETURN_IF_ERROR(drain_forwarder());
+  RETURN_IF_ERROR(wait_for_origins());
+  RETURN_IF_ERROR(wait_for_targets());
   RETURN_IF_ERROR(wait_for_shards());
+  connections_->publish_counts();
+  pipes_->publish_counts();
   read_drops();
   return absl::OkStatus();
 }
 
 absl::Status Loop::start() {
   RETURN_IF_ERROR(ring_->enable());
-  if (forwarder_) RETURN_IF_ERROR(forwarder_->start());
+  if (forwarder_ != nullptr) RETURN_IF_ERROR(forwarder_->start());
   read_drops();
   arm_wake();
-  for (Listener& l : listeners_) l.arm(next_sqe());
+  rearm();
   return absl::OkStatus();
 }
 
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  time_ms_ = static_cast<uint32_t>(read_clock().unix_ms);
+  const Now now = read_clock();
+  outlets_->set_arrival(now.unix_ms);
   taken_ = 0;
+  if (origins_ != nullptr) {
+    origins_->begin_pass(now.unix_ms);
+    origins_->settle([this](const Packet& p) { outlets_->dispatch(p); });
+  }
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -149,37 +208,64 @@ absl::Status Loop::pass(Micros limit) {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
-  for (Gather& g : outlets_) send(g);
+  if (origins_ != nullptr) origins_->end_pass();
+  hand_over();
   for (Listener& l : listeners_) l.publish_counts();
-  if (forwarder_) forward();
-  reclaim();
+  connections_->publish_counts();
+  pipes_->publish_counts();
   rearm();
-  return forwarder_ ? forwarder_->status() : absl::OkStatus();
+  return forwarder_ != nullptr ? forwarder_->status() : absl::OkStatus();
 }
 
-// What others hand the loop: the look between announcing the sleep and sleeping.
-bool Loop::work_waits() const {
-  return (stop_ != nullptr && stop_->load(std::memory_order_acquire)) ||
-         (forwarder_ && forwarder_->inlets_wait());
+// Publishes what came, takes back what the shards have finished, and goes on with what waited for
+// them.
+void Loop::hand_over() {
+  outlets_->flush();
+  reclaim();
+  if (input_->waiting()) {
+    input_->resume([this](Stream& s) {
+      if (!s.is_pipe()) connections_->settle(s.slot);
+    });
+    outlets_->flush();
+  }
+  if (forwarder_ != nullptr) forward();
+  buffers_->provide_home();
+}
+
+void Loop::forward() {
+  forwarder_->take_inlets();
+  forwarder_->flush();
+  const std::span<ForwardTarget> targets = forwarder_->targets();
+  for (uint16_t i = 0; i < targets.size(); ++i) {
+    if (!targets[i].wants_look()) continue;
+    io_uring_sqe* sqe = ring_->sqe();
+    io_uring_prep_poll_add(sqe, targets[i].fd(), POLLOUT);
+    sqe->user_data = pack({Kind::kWritable, i, 0});
+  }
 }
 
 absl::Status Loop::wait(Micros limit) {
-  sleeper_->prepare();
-  if (work_waits()) limit = Micros{0};
+  if (forwarder_ != nullptr) {
+    sleeper_->prepare();
+    if (forwarder_->inlets_wait()) limit = Micros{0};
+  }
   io_uring_cqe* first;
   __kernel_timespec ts{};
   ts.tv_sec = limit.count() / 1'000'000;
   ts.tv_nsec = limit.count() % 1'000'000 * 1000;
   const int rc = io_uring_submit_and_wait_timeout(ring_->get(), &first, 1,
                                                   limit == kNoLimit ? nullptr : &ts, nullptr);
-  sleeper_->cancel();
+  if (forwarder_ != nullptr) sleeper_->cancel();
   if (rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) {
     return absl::OkStatus();
   }
   return errno_status(-rc, "io_uring_enter");
 }
 
-Loop::Micros Loop::patience() const { return any(State::kStarved) ? kStarvedWait : kNoLimit; }
+Loop::Micros Loop::patience() const {
+  const bool starved = any(State::kStarved) || connections_->starved() || pipes_->starved();
+  return starved || input_->waiting() ? kStarvedWait : kNoLimit;
+}
 
 void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
   const UserData d = unpack(user_data);
@@ -196,26 +282,26 @@ void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
       for (Listener& l : listeners_) {
         if (l.state() == State::kFailed) l.set_state(State::kIdle);
       }
-      break;
-    case Kind::kWritable:
-      if (forwarder_ && d.slot < forwarder_->targets().size()) {
-        forwarder_->targets()[d.slot].unblock();
-      }
+      connections_->retry();
+      pipes_->retry();
       break;
     case Kind::kCancel:
-      break;  // the multishot's own last completion is what counts
-  }
-}
-
-void Loop::forward() {
-  forwarder_->take_inlets();
-  forwarder_->flush();
-  const std::span<ForwardTarget> targets = forwarder_->targets();
-  for (uint16_t i = 0; i < targets.size(); ++i) {
-    if (!targets[i].wants_look()) continue;
-    io_uring_sqe* sqe = next_sqe();
-    io_uring_prep_poll_add(sqe, targets[i].fd(), POLLOUT);
-    sqe->user_data = pack({Kind::kWritable, i, 0});
+      break;  // the last completion of what is cancelled is what counts
+    case Kind::kAccept:
+      connections_->accepted(d, result);
+      break;
+    case Kind::kConnection:
+      connections_->received(d, result, flags);
+      break;
+    case Kind::kPipePoll:
+      pipes_->polled(d, result);
+      break;
+    case Kind::kPipeRead:
+      pipes_->read(d, result, flags);
+      break;
+    case Kind::kWritable:
+      forwarder_->targets()[d.slot].unblock();
+      break;
   }
 }
 
@@ -223,18 +309,17 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
   const bool current = d.slot < listeners_.size() && listeners_[d.slot].is_current(d.generation);
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    buffers_->hold(id);
+    buffers_->lend();
     std::optional<Packet> packet;
     if (current && result >= 0) {
       packet = listeners_[d.slot].take(buffers_->data(id), static_cast<size_t>(result));
       ++taken_;
     }
     if (packet.has_value()) {
-      packet->owner = uint64_t{id} + 1;
-      dispatch(*packet);
-      if (forwarder_) forwarder_->offer(*packet, id);
+      packet->owner = owner_of_buffer(id);
+      route(*packet, listeners_[d.slot]);
     } else {
-      buffers_->release(id);
+      buffers_->come_home(id);
     }
   }
   if (current && (flags & IORING_CQE_F_MORE) == 0) ended(listeners_[d.slot], result);
@@ -252,35 +337,28 @@ void Loop::ended(Listener& l, int result) {
   }
 }
 
-void Loop::dispatch(Packet& packet) {
-  packet.arrival = time_ms_;
-  Gather& g = outlets_[uint64_t{packet.flow} * outlets_.size() >> 32];
-  g.packets[g.count++] = packet;
-  if (g.count == kGather) send(g);
-}
-
-void Loop::send(Gather& g) {
-  if (g.count == 0) return;
-  [[maybe_unused]] const size_t pushed = g.ring->push({g.packets.data(), g.count});
-  assert(pushed == g.count);
-  g.count = 0;
-  g.sleeper->wake();
+void Loop::route(Packet& packet, const Listener& from) {
+  packet.arrival = outlets_->next_arrival();
+  if (from.spread()) packet.flow = outlets_->spread_flow();
+  if (origins_ == nullptr || !origins_->wanted(from.slot())) return outlets_->dispatch(packet);
+  origins_->take(packet, from.sender(), from.slot(),
+                 [this](const Packet& p) { outlets_->dispatch(p); });
 }
 
 void Loop::reclaim() {
-  for (Gather& g : outlets_) {
-    g.ring->reclaim([&](uint64_t owner) { buffers_->release(static_cast<uint16_t>(owner - 1)); });
-  }
-  if (buffers_) buffers_->provide();
+  outlets_->reclaim([this](uint64_t owner) { loans_->returned(loans_->index_of(owner)); });
 }
 
 void Loop::rearm() {
   if (closing_) return;
   for (Listener& l : listeners_) {
-    const bool fed = l.state() == State::kStarved && buffers_->ours() < buffers_->count();
-    if (fed || l.state() == State::kIdle) l.arm(next_sqe());
+    const bool fed = l.state() == State::kStarved && buffers_->left() != 0;
+    if (fed || l.state() == State::kIdle) l.arm(ring_->sqe());
   }
-  if (!timer_armed_ && (taken_ != 0 || any(State::kFailed))) arm_timer();
+  connections_->rearm();
+  pipes_->rearm();
+  const bool failed = any(State::kFailed) || connections_->failed() || pipes_->failed();
+  if (!timer_armed_ && (taken_ != 0 || failed)) arm_timer();
 }
 
 bool Loop::any(State state) const {
@@ -290,13 +368,18 @@ bool Loop::any(State state) const {
 
 absl::Status Loop::drain() {
   const auto deadline = SteadyClock::now() + kDrainLimit;
+  connections_->begin_drain();
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
-    if (taken_ == 0 && !sockets_hold_packets()) return absl::OkStatus();
+    if (drained()) return absl::OkStatus();
   } while (SteadyClock::now() < deadline);
-  spdlog::warn("io: packets kept coming for {} s; the rest stays in the sockets",
-               kDrainLimit.count());
+  spdlog::warn("io: packets kept coming for {} s; the rest stays where it is", kDrainLimit.count());
   return absl::OkStatus();
+}
+
+bool Loop::drained() const {
+  return taken_ == 0 && !sockets_hold_packets() && connections_->drained() && pipes_->drained() &&
+         !input_->waiting();
 }
 
 // By a look at each, as poll calls a socket readable for ever once it is shut to senders.
@@ -311,34 +394,55 @@ absl::Status Loop::cancel() {
   closing_ = true;
   for (const Listener& l : listeners_) {
     if (l.state() != State::kArmed) continue;
-    io_uring_sqe* sqe = next_sqe();
+    io_uring_sqe* sqe = ring_->sqe();
     io_uring_prep_cancel64(sqe, l.user_data(), 0);
     sqe->user_data = pack({Kind::kCancel, 0, 0});
   }
+  connections_->cancel();
+  pipes_->cancel();
   const auto deadline = SteadyClock::now() + kShardsLimit;
-  while (any(State::kArmed)) {
+  while (armed()) {
     RETURN_IF_ERROR(pass(kStarvedWait));
     if (SteadyClock::now() > deadline) return too_late("the kernel did not end the receives");
   }
   return absl::OkStatus();
 }
 
-absl::Status Loop::drain_forwarder() {
-  if (!forwarder_) return absl::OkStatus();
+// The answers are a matter of microseconds; should they not come, the packets go without.
+absl::Status Loop::wait_for_origins() {
+  const auto deadline = SteadyClock::now() + kDrainLimit;
+  while (packets_wait()) {
+    if (SteadyClock::now() > deadline)
+      origins_->give_up([this](const Packet& p) { outlets_->dispatch(p); });
+    RETURN_IF_ERROR(pass(kStarvedWait));
+  }
+  return absl::OkStatus();
+}
+
+bool Loop::packets_wait() const { return origins_ != nullptr && origins_->waiting() != 0; }
+
+bool Loop::armed() const { return any(State::kArmed) || connections_->armed() || pipes_->armed(); }
+
+absl::Status Loop::wait_for_targets() {
+  if (forwarder_ == nullptr) return absl::OkStatus();
   const auto deadline = SteadyClock::now() + kForwardLimit;
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
   } while (forwarder_->inlets_wait() || (forwarder_->waiting() && SteadyClock::now() < deadline));
   if (!forwarder_->waiting()) return absl::OkStatus();
   spdlog::warn("io: what waited for a forward target for {} s is given up", kForwardLimit.count());
-  forwarder_->give_up();
   return absl::OkStatus();
 }
 
+// What comes forth yet is sent at once or not at all: it waited for a shard until now.
 absl::Status Loop::wait_for_shards() {
-  if (!buffers_) return absl::OkStatus();
   const auto deadline = SteadyClock::now() + kShardsLimit;
-  for (reclaim(); buffers_->ours() != 0; reclaim()) {
+  pipes_->end();
+  const auto hand_over_all = [this] {
+    hand_over();
+    if (forwarder_ != nullptr) forwarder_->give_up();
+  };
+  for (hand_over_all(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over_all()) {
     if (SteadyClock::now() > deadline) return too_late("the shards did not finish their packets");
     std::this_thread::sleep_for(kStarvedWait);
   }
@@ -350,23 +454,17 @@ void Loop::read_drops() {
 }
 
 void Loop::arm_wake() {
-  io_uring_sqe* sqe = next_sqe();
+  io_uring_sqe* sqe = ring_->sqe();
   io_uring_prep_read(sqe, sleeper_->event(), &wake_count_, sizeof wake_count_, 0);
   sqe->user_data = pack({Kind::kWake, 0, 0});
 }
 
 void Loop::arm_timer() {
   static __kernel_timespec second{.tv_sec = 1, .tv_nsec = 0};
-  io_uring_sqe* sqe = next_sqe();
+  io_uring_sqe* sqe = ring_->sqe();
   io_uring_prep_timeout(sqe, &second, 0, 0);
   sqe->user_data = pack({Kind::kTimer, 0, 0});
   timer_armed_ = true;
-}
-
-io_uring_sqe* Loop::next_sqe() {
-  io_uring_sqe* sqe = io_uring_get_sqe(ring_->get());
-  assert(sqe != nullptr);  // see kSubmissions
-  return sqe;
 }
 
 }  // namespace penstock::uring

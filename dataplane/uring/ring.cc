@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cassert>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -64,6 +65,16 @@ absl::StatusOr<std::unique_ptr<Ring>> Ring::create(unsigned submissions, unsigne
 
 Ring::~Ring() {
   if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
+}
+
+io_uring_sqe* Ring::sqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (sqe == nullptr) {
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  assert(sqe != nullptr);  // there are completions for all that can be outstanding
+  return sqe;
 }
 
 absl::Status Ring::enable() {

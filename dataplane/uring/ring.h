@@ -24,6 +24,9 @@ class Ring {
 
   io_uring* get() { return &ring_; }
 
+  // The io thread. The next free submission; when all are in use, those go to the kernel first.
+  io_uring_sqe* sqe();
+
  private:
   Ring() = default;
   io_uring ring_{};

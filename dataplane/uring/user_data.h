@@ -5,7 +5,17 @@
 namespace penstock::uring {
 
 // What a completion belongs to: the kernel hands an operation's 64 bits back unread.
-enum class Kind : uint8_t { kReceive = 1, kWake, kTimer, kCancel, kWritable };
+enum class Kind : uint8_t {
+  kReceive = 1,  // a datagram socket
+  kWake,
+  kTimer,
+  kCancel,
+  kAccept,
+  kConnection,  // receiving on it
+  kPipePoll,
+  kPipeRead,
+  kWritable,  // a forward target
+};
 
 // `slot` says which object of that kind, `generation` which use of the slot: a completion of an
 // earlier use is recognised and never followed.

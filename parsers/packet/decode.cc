@@ -63,10 +63,15 @@ Verdict decode_ipv4(std::span<const uint8_t> frame, ChecksumCheck check, Decoded
   out.ip_version = 4;
   out.src_ip = &l3[12];
   out.dst_ip = &l3[16];
-  constexpr uint16_t kMoreAndOffset = 0x3fff;
-  if ((load_be16(&l3[6]) & kMoreAndOffset) != 0) return Verdict::kFragment;
   out.l4_offset = static_cast<uint16_t>(out.l3_offset + header);
   out.l4_len = static_cast<uint16_t>(total - header);
+  constexpr uint16_t kMore = 0x2000;
+  constexpr uint16_t kOffset = 0x1fff;  // in 8 bytes
+  if (const uint16_t field = load_be16(&l3[6]); (field & (kMore | kOffset)) != 0) {
+    out.protocol = l3[9];
+    out.fragment = static_cast<uint16_t>((field & kOffset) << 3 | ((field & kMore) != 0 ? 1 : 0));
+    return Verdict::kFragment;
+  }
   switch (l3[9]) {
     case kProtocolUdp:
       return decode_udp(frame, check, out);
@@ -78,8 +83,9 @@ Verdict decode_ipv4(std::span<const uint8_t> frame, ChecksumCheck check, Decoded
 }
 
 // Walks the extension headers of the IPv6 packet `l3` (RFC 8200 section 4). kUdp: go on with
-// `protocol` at `offset`.
-Verdict skip_extensions(std::span<const uint8_t> l3, uint8_t& protocol, size_t& offset) {
+// `protocol` at `offset`. kFragment: they are those of the piece, and `fragment` is set.
+Verdict skip_extensions(std::span<const uint8_t> l3, uint8_t& protocol, size_t& offset,
+                        uint16_t& fragment) {
   constexpr uint8_t kHopByHop = 0;
   constexpr uint8_t kRouting = 43;
   constexpr uint8_t kFragmentHeader = 44;
@@ -99,12 +105,13 @@ Verdict skip_extensions(std::span<const uint8_t> l3, uint8_t& protocol, size_t& 
     if (protocol == kAuthentication) length = 8 + static_cast<size_t>(extension[1]) * 4;
     if (protocol == kFragmentHeader) {
       constexpr uint16_t kOffsetAndMore = 0xfff9;  // both 0: a whole packet after all (RFC 6946)
-      if ((load_be16(extension + 2) & kOffsetAndMore) != 0) return Verdict::kFragment;
+      fragment = load_be16(extension + 2) & kOffsetAndMore;
       length = 8;
     }
     if (length > l3.size() - offset) return Verdict::kMalformedIpv6;
     protocol = extension[0];
     offset += length;
+    if (fragment != 0) return Verdict::kFragment;
   }
   return Verdict::kMalformedIpv6;
 }
@@ -120,10 +127,14 @@ Verdict decode_ipv6(std::span<const uint8_t> frame, ChecksumCheck check, Decoded
   out.dst_ip = &l3[24];
   uint8_t protocol = l3[6];
   size_t offset = kIpv6Bytes;
-  const Verdict verdict = skip_extensions(l3, protocol, offset);
-  if (verdict != Verdict::kUdp) return verdict;
+  const Verdict verdict = skip_extensions(l3, protocol, offset, out.fragment);
+  if (verdict != Verdict::kUdp && verdict != Verdict::kFragment) return verdict;
   out.l4_offset = static_cast<uint16_t>(out.l3_offset + offset);
   out.l4_len = static_cast<uint16_t>(l3.size() - offset);
+  if (verdict == Verdict::kFragment) {
+    out.protocol = protocol;
+    return verdict;
+  }
   switch (protocol) {
     case kProtocolUdp:
       return decode_udp(frame, check, out);

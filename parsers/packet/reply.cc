@@ -87,10 +87,11 @@ bool is_answerable_ipv6(const uint8_t* ip, const Responder& us) {
          !is_ours(us, 6, ip);
 }
 
+constexpr size_t kArpBytes = 28;
+// Ethernet, IPv4, address lengths, operation "request".
+constexpr std::array<uint8_t, 8> kAsk = {0, 1, 8, 0, 6, 4, 0, 1};
+
 size_t reply_to_arp(const Request& request, std::span<uint8_t> out) {
-  constexpr size_t kArpBytes = 28;
-  // Ethernet, IPv4, address lengths, operation "request".
-  constexpr std::array<uint8_t, 8> kAsk = {0, 1, 8, 0, 6, 4, 0, 1};
   const std::span<const uint8_t> arp = request.frame.subspan(request.decoded.l3_offset);
   if (arp.size() < kArpBytes || !equal(arp.data(), kAsk.data(), kAsk.size())) return 0;
   if (!request.to_our_mac() && !equal(request.dst_mac(), kBroadcastMac.data(), kMacBytes)) return 0;
@@ -224,12 +225,32 @@ bool is_solicitation_for_us(const Request& request) {
   return true;
 }
 
-size_t reply_to_ndp(const Request& request, std::span<uint8_t> out) {
+constexpr uint8_t kSolicited = 0x40;
+constexpr uint8_t kOverride = 0x20;
+
+// Behind the Ethernet header: that `target` is at our MAC address.
+size_t finish_advertisement(Frame& frame, const uint8_t* target, const uint8_t* dst_ip,
+                            uint8_t flags, const Responder& us) {
   constexpr uint8_t kNeighbourAdvertisement = 136;
   constexpr uint8_t kTargetLinkLayerAddress = 2;
   constexpr size_t kAdvertisementBytes = 32;
-  constexpr uint8_t kSolicited = 0x40;
-  constexpr uint8_t kOverride = 0x20;
+  uint8_t* ip = frame.append(kIpv6Bytes);
+  uint8_t* icmp = frame.append(kAdvertisementBytes);
+  if (ip == nullptr || icmp == nullptr) return 0;
+  write_ipv6(ip, kAdvertisementBytes, kNdpHopLimit, target, dst_ip);
+  icmp[0] = kNeighbourAdvertisement;
+  icmp[4] = flags;
+  std::memcpy(icmp + 8, target, 16);
+  icmp[24] = kTargetLinkLayerAddress;
+  icmp[25] = 1;  // in units of 8 bytes
+  std::memcpy(icmp + 26, us.mac.data(), kMacBytes);
+  store_be16(icmp + 2, internet_checksum({icmp, kAdvertisementBytes},
+                                         pseudo_header_sum(6, target, dst_ip, kProtocolIcmpv6,
+                                                           kAdvertisementBytes)));
+  return frame.finish();
+}
+
+size_t reply_to_ndp(const Request& request, std::span<uint8_t> out) {
   if (!is_solicitation_for_us(request)) return 0;
   const uint8_t* target = &request.l4()[8];
   const bool probe = equal(request.decoded.src_ip, kUnspecified.data(), 16);
@@ -238,20 +259,8 @@ size_t reply_to_ndp(const Request& request, std::span<uint8_t> out) {
 
   Frame reply(out);
   if (!reply.ethernet(request.ethernet(), dst_mac, request.us)) return 0;
-  uint8_t* ip = reply.append(kIpv6Bytes);
-  uint8_t* icmp = reply.append(kAdvertisementBytes);
-  if (ip == nullptr || icmp == nullptr) return 0;
-  write_ipv6(ip, kAdvertisementBytes, kNdpHopLimit, target, dst_ip);
-  icmp[0] = kNeighbourAdvertisement;
-  icmp[4] = probe ? kOverride : kSolicited | kOverride;
-  std::memcpy(icmp + 8, target, 16);
-  icmp[24] = kTargetLinkLayerAddress;
-  icmp[25] = 1;  // in units of 8 bytes
-  std::memcpy(icmp + 26, request.us.mac.data(), kMacBytes);
-  store_be16(icmp + 2, internet_checksum({icmp, kAdvertisementBytes},
-                                         pseudo_header_sum(6, target, dst_ip, kProtocolIcmpv6,
-                                                           kAdvertisementBytes)));
-  return reply.finish();
+  return finish_advertisement(reply, target, dst_ip, probe ? kOverride : kSolicited | kOverride,
+                              request.us);
 }
 
 }  // namespace
@@ -273,6 +282,26 @@ size_t make_reply(std::span<const uint8_t> frame, const Responder& us, std::span
   if (verdict == Verdict::kArp) return reply_to_arp(request, out);
   if (verdict == Verdict::kNdp) return reply_to_ndp(request, out);
   return decoded.ip_version == 4 ? reply_to_echo4(request, out) : reply_to_echo6(request, out);
+}
+
+size_t make_announcement(const Responder& us, size_t address, std::span<uint8_t> out) {
+  const bool arp = address < us.ipv4.size();
+  if (address >= us.ipv4.size() + us.ipv6.size()) return 0;
+  std::array<uint8_t, kEthernetBytes> header{};
+  store_be16(&header[12], arp ? kEtherTypeArp : kEtherTypeIpv6);
+  Frame frame(out);
+  if (!frame.ethernet(header, arp ? kBroadcastMac.data() : kAllNodesMac.data(), us)) return 0;
+  if (!arp) {
+    const uint8_t* target = us.ipv6[address - us.ipv4.size()].data();
+    return finish_advertisement(frame, target, kAllNodes.data(), kOverride, us);
+  }
+  uint8_t* at = frame.append(kArpBytes);
+  if (at == nullptr) return 0;
+  std::memcpy(at, kAsk.data(), kAsk.size());
+  std::memcpy(at + 8, us.mac.data(), kMacBytes);
+  std::memcpy(at + 14, us.ipv4[address].data(), 4);  // the target's MAC address stays zero
+  std::memcpy(at + 24, us.ipv4[address].data(), 4);
+  return frame.finish();
 }
 
 }  // namespace penstock::packet

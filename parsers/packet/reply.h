@@ -28,6 +28,12 @@ bool is_ours(const Responder& us, uint8_t ip_version, const uint8_t* ip);
 // the request and kReplyBytesMax.
 size_t make_reply(std::span<const uint8_t> frame, const Responder& us, std::span<uint8_t> out);
 
+// An announcement that `us` has an address, for all neighbours: a gratuitous ARP request (RFC 5227
+// section 2.3) or an unsolicited neighbour advertisement (RFC 4861 section 7.2.6). `address` counts
+// through `us.ipv4` and then `us.ipv6`. Returns its length, or 0 if there is no such address or
+// `out` is shorter than kReplyBytesMax. Untagged: we know no VLAN before somebody asks in it.
+size_t make_announcement(const Responder& us, size_t address, std::span<uint8_t> out);
+
 inline constexpr size_t kReplyBytesMin = 60;  // the least Ethernet frame, less its FCS
 inline constexpr size_t kReplyBytesMax = 94;  // a neighbour advertisement behind two VLAN tags
 

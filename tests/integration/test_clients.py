@@ -20,12 +20,13 @@ def totals(points):
     return sums, gauges
 
 
-@pytest.mark.parametrize("protocol", ["udp", "uds"])
-def test_hot_shots(penstockd, config, protocol):
+@pytest.mark.parametrize("protocol", ["udp", "uds", "stream", "pipe"])
+def test_hot_shots(penstockd, config, folder, protocol):
     assert (CLIENTS / "node_modules/hot-shots").is_dir(), f"run tools/install-packages --clients {CLIENTS}"
-    c = config()
+    c = config(dogstatsd_stream_socket=str(folder / "stream.socket"), dogstatsd_pipe_name=str(folder / "pipe"))
     daemon = penstockd(c).start()
-    target = ["uds", c["dogstatsd_socket"]] if protocol == "uds" else ["udp", "127.0.0.1", c["dogstatsd_port"]]
+    target = {"udp": ["udp", "127.0.0.1", c["dogstatsd_port"]], "uds": ["uds", c["dogstatsd_socket"]],
+              "stream": ["stream", c["dogstatsd_stream_socket"]], "pipe": ["pipe", c["dogstatsd_pipe_name"]]}[protocol]
     script = CLIENTS / "clients.js"  # beside node_modules, where node looks for them
     script.write_text((ROOT / "tests/integration/clients.js").read_text())
     lab.run("node", script, *target)

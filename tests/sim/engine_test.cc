@@ -230,10 +230,7 @@ std::vector<Handled> Simulation::take(bool all) {
       log.holds = false;
     }
   }
-  const bool clock_decides = trouble_ != Trouble::kBackwards;
-  std::ranges::sort(packets, {}, [clock_decides](const Handled& p) {
-    return std::tuple(clock_decides ? p.now_ms : 0, p.order);
-  });
+  std::ranges::sort(packets, {}, &Handled::order);
   return packets;
 }
 

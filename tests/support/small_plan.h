@@ -24,6 +24,8 @@ inline std::unique_ptr<Plan> small_plan(uint16_t shards) {
                   .set_members = 64,
                   .carry_bytes = 1 << 16,
                   .ring_slots = 64,
+                  .fragments = 64,
+                  .origins = 64,
                   .segments_held = 4,
                   .segment_bytes_held = 1 << 20};
   return plan;

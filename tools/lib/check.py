@@ -169,7 +169,7 @@ def tidy():
     files = sources("parsers/*.cc", "dataplane/*.cc", "controlplane/*.cc", "tools/*.cc")
     configure_asan()  # its compile commands are clang's own
     code = run("tidy", "run-clang-tidy-14", "-quiet", "-p", ASAN, "-j", os.cpu_count(),
-               *(f"{ROOT}/{name}$" for name in files), check=False)
+               *(f"{ROOT}/{name}$" for name in files), timeout=3600, check=False)
     if code:
         show(LOGS / "tidy.log", only=re.compile(r"(error|warning): "))
     return Count(failed=1) if code else Count(passed=1)

@@ -53,9 +53,21 @@ def wait_until(condition, seconds, what):
         time.sleep(0.05)
 
 
+def settled(value, seconds):
+    """What `value` says once it says the same five times in a row; LabError after `seconds`."""
+    last = []
+
+    def same():
+        last.append(value())
+        return len(last) >= 5 and len(set(last[-5:])) == 1
+
+    wait_until(same, seconds, "a value that stays the same")
+    return last[-1]
+
+
 class Wire:
-    """Two namespaces joined by a one-queue veth pair: `daemon` with `interface` and `address`, where
-    penstockd runs, and `outside` with `peer` and `peer_address`, where traffic comes from. Transmit
+    """Two namespaces joined by a one-queue veth pair: `daemon` with `interface` and `address`,
+    where penstockd runs, and `outside` with `peer` and `peer_address`, where traffic comes from. Transmit
     checksum offload is off on the peer: AF_XDP would see checksums that were never filled in."""
 
     interface, address, address6 = "wire0", "10.125.0.2", "fd00:125::2"

@@ -103,8 +103,10 @@ absl::StatusOr<std::unique_ptr<Plan>> compile_messages(Config config) {
   const Config defaults;
   config.ports.clear();
   config.control_core = defaults.control_core;
+  config.io_core = defaults.io_core;
   config.data_cores = defaults.data_cores;
   config.wiring = defaults.wiring;
+  config.idle = defaults.idle;
   config.limits = defaults.limits;
   MachineFacts facts = read_machine_facts();
   facts.cpus = {0};

@@ -28,7 +28,8 @@ constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
 constexpr const char* kHelp =
-    R"(usage: penstock-pktgen (--udp HOST:PORT | --uds PATH | --pcap FILE) [options]
+    R"(usage: penstock-pktgen (--udp HOST:PORT | --uds PATH | --uds-stream PATH | --pipe PATH | --pcap FILE)
+                       [options]
        penstock-pktgen --verify OUTPUT --report REPORT [--report REPORT ...]
 
 Sends DogStatsD packets that follow from the options alone, and prints one JSON object: what was
@@ -37,6 +38,11 @@ sent, with the sum of every counter. Interrupted, it still prints it.
 where to:
   --udp HOST:PORT        kernel UDP, a socket for each flow
   --uds PATH             Unix datagram socket; waits while the receiver is full
+  --uds-stream PATH      Unix stream socket, a connection for each flow; waits likewise
+  --pipe PATH            named pipe; waits likewise, and ends each packet with a line feed
+  --dpdk DEVICE          a DPDK port: PCI address or vdev, such as
+                         net_memif0,role=client,socket=/run/m.sock,socket-abstract=no
+  --dpdk-to ADDR:PORT    destination of its frames (10.0.0.2:8125)
   --pcap FILE            a capture file of Ethernet, IPv4 and UDP
   --pcap-to ADDR:PORT    destination in the capture (10.0.0.2:8125)
 what:
@@ -65,7 +71,8 @@ struct Options {
   TrafficOptions traffic;
   RunOptions run;
   uint32_t flows = 16;
-  std::string udp, uds, pcap, verify;
+  std::string udp, uds, uds_stream, pipe, dpdk, pcap, verify;
+  std::string dpdk_to = "10.0.0.2:8125";
   std::string pcap_to = "10.0.0.2:8125";
   std::vector<std::string> reports;
 };
@@ -99,6 +106,10 @@ absl::Status set_profile(std::string_view name, TrafficOptions& traffic) {
 absl::Status set_option(std::string_view name, const char* value, Options& o) {
   if (name == "udp") return o.udp = value, absl::OkStatus();
   if (name == "uds") return o.uds = value, absl::OkStatus();
+  if (name == "dpdk") return o.dpdk = value, absl::OkStatus();
+  if (name == "dpdk-to") return o.dpdk_to = value, absl::OkStatus();
+  if (name == "uds-stream") return o.uds_stream = value, absl::OkStatus();
+  if (name == "pipe") return o.pipe = value, absl::OkStatus();
   if (name == "pcap") return o.pcap = value, absl::OkStatus();
   if (name == "pcap-to") return o.pcap_to = value, absl::OkStatus();
   if (name == "verify") return o.verify = value, absl::OkStatus();
@@ -121,9 +132,11 @@ absl::Status check(const Options& o) {
     return o.reports.empty()
                ? absl::InvalidArgumentError("--verify: give what was sent with --report FILE")
                : absl::OkStatus();
-  const int outputs = !o.udp.empty() + !o.uds.empty() + !o.pcap.empty();
+  const int outputs = !o.udp.empty() + !o.uds.empty() + !o.uds_stream.empty() + !o.pipe.empty() +
+                      !o.dpdk.empty() + !o.pcap.empty();
   if (outputs != 1)
-    return absl::InvalidArgumentError("give one of --udp, --uds, --pcap or --verify; see --help");
+    return absl::InvalidArgumentError(
+        "give one of --udp, --uds, --uds-stream, --pipe, --dpdk, --pcap or --verify; see --help");
   if (o.flows < 1 || o.flows > 1024)
     return absl::InvalidArgumentError(cat("--flows ", o.flows, ": must be from 1 to 1024"));
   if (!o.pcap.empty() && (o.run.seconds > 0 || o.run.rate > 0))
@@ -132,10 +145,27 @@ absl::Status check(const Options& o) {
 }
 
 absl::StatusOr<Options> parse(int argc, char** argv) {
-  static constexpr std::array<const char*, 17> kNames = {
-      "udp",          "uds",    "pcap",   "pcap-to", "profile", "contexts", "lines-per-packet",
-      "packet-bytes", "tags",   "prefix", "seed",    "flows",   "rate",     "seconds",
-      "packets",      "verify", "report"};
+  static constexpr std::array<const char*, 21> kNames = {"uds-stream",
+                                                         "pipe",
+                                                         "udp",
+                                                         "uds",
+                                                         "dpdk",
+                                                         "dpdk-to",
+                                                         "pcap",
+                                                         "pcap-to",
+                                                         "profile",
+                                                         "contexts",
+                                                         "lines-per-packet",
+                                                         "packet-bytes",
+                                                         "tags",
+                                                         "prefix",
+                                                         "seed",
+                                                         "flows",
+                                                         "rate",
+                                                         "seconds",
+                                                         "packets",
+                                                         "verify",
+                                                         "report"};
   std::array<option, kNames.size() + 2> longs{};
   for (size_t i = 0; i < kNames.size(); ++i) longs[i] = {kNames[i], required_argument, nullptr, 0};
   longs[kNames.size()] = {"help", no_argument, nullptr, 'h'};
@@ -162,15 +192,18 @@ absl::StatusOr<Options> parse(int argc, char** argv) {
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o) {
+absl::StatusOr<std::unique_ptr<Output>> open_output(const Options& o, const Deck& deck) {
   if (!o.udp.empty()) return open_udp(o.udp, o.flows);
   if (!o.uds.empty()) return open_uds(o.uds, o.flows);
+  if (!o.dpdk.empty()) return open_dpdk(o.dpdk, o.dpdk_to, o.flows, deck.size());
+  if (!o.uds_stream.empty()) return open_uds_stream(o.uds_stream, o.flows);
+  if (!o.pipe.empty()) return open_pipe(o.pipe);
   return open_pcap(o.pcap, o.pcap_to, o.flows);
 }
 
 absl::Status send(const Options& o) {
   ASSIGN_OR_RETURN(const Deck deck, Deck::make(o.traffic));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Output> output, open_output(o, deck));
   RunOptions options = o.run;
   options.progress = ::isatty(STDERR_FILENO) == 1;
   const RunResult result = run(deck, *output, options, stop_requested);
@@ -210,6 +243,7 @@ int main(int argc, char** argv) {
   if (!options.ok()) return fail(options.status(), kExitUsage);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
   const absl::Status done = options->verify.empty() ? send(*options) : verify(*options);
   if (done.ok()) return kExitOk;
   return fail(done, absl::IsInvalidArgument(done) ? kExitUsage : kExitFailed);

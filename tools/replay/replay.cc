@@ -142,7 +142,7 @@ struct Replay::State {
   std::unique_ptr<Sealer> sealer;
   std::vector<Batch> batches;
   size_t turn = 0;
-  uint32_t arrival = 0;  // packets of this ms
+  uint32_t arrival = 0;  // packets so far
 
   bool started = false;
   int64_t now_ms = 0;
@@ -185,7 +185,6 @@ void Replay::State::follow(int64_t time_ms) {
   }
   if (time_ms == now_ms) return;
   flush_all();
-  arrival = 0;
   while (close_ms() <= time_ms) {
     // Where a bucket gave nothing, no later one does before the next sample: of the rest only the
     // last is closed, so that the shards count time from there.

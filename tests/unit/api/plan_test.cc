@@ -65,6 +65,7 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"no shard", [](Plan& p) { p.shard_count = 0; }},
         Damage{"too many listeners", [](Plan& p) { p.listener_count = kPlanListenersMax + 1; }},
         Damage{"listener kind", [](Plan& p) { p.listeners[0].kind = ListenerKind{200}; }},
+        Damage{"no connections", [](Plan& p) { p.listeners[0].kind = ListenerKind::kUdsStream; }},
         Damage{"text outside",
                [](Plan& p) {
                  p.dogstatsd.default_host = {1, 1 << 30};

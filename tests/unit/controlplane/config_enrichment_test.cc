@@ -209,13 +209,62 @@ TEST(ConfigMapper, IsInTheBudget) {
               HasSubstr(" 2 x     1048576  patterns of dogstatsd_mapper_profiles\n"));
 }
 
+TEST(ConfigOrigin, GoesToThePlan) {
+  struct Case {
+    const char* text;
+    bool detects;
+    const char* proc_root;
+  };
+  const Case cases[] = {
+      {"{}", false, "/proc"},
+      {"dogstatsd_origin_detection: false", false, "/proc"},
+      {"dogstatsd_origin_detection: true", true, "/proc"},
+      {"{dogstatsd_origin_detection: true, container_proc_root: /host/proc}", true, "/host/proc"},
+      {"{dogstatsd_origin_detection: true, container_proc_root: /host/proc//}", true, "/host/proc"},
+      {"container_proc_root: /", false, "/"},
+  };
+  MachineFacts facts;
+  facts.cpus = {0, 1, 2};
+  const std::vector<ListenerSpec> listeners = {
+      {"uds-unixgram", "/s", ListenerKind::kUdsDatagram, false},
+      {"udp", "127.0.0.1:8125", ListenerKind::kUdp, false}};
+  for (const Case& c : cases) {
+    const LoadedConfig loaded = good(c.text);
+    EXPECT_THAT(loaded.ignored, IsEmpty()) << c.text;
+    const auto compiled = compile(loaded.config, facts, listeners);
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    const Plan& plan = *compiled->plan;
+    EXPECT_EQ(plan.listeners[0].origin_detection, c.detects ? 1 : 0) << c.text;
+    EXPECT_EQ(plan.listeners[1].origin_detection, 0) << "UDP has no credentials";
+    EXPECT_EQ(plan.str(plan.proc_root), c.proc_root);
+    EXPECT_EQ(plan.limits.origins, 65536u);
+    const auto line = HasSubstr("containers and processes of senders (origins)");
+    if (c.detects) {
+      EXPECT_THAT(describe(*compiled), line) << c.text;
+    } else {
+      EXPECT_THAT(describe(*compiled), Not(line)) << c.text;
+    }
+  }
+  EXPECT_EQ(good("penstock: {limits: {origins: 16}}").config.limits.origins, 16u);
+  EXPECT_THAT(bad("penstock: {limits: {origins: 15}}"), HasSubstr("from 16 to 1048576"));
+  EXPECT_THAT(bad("dogstatsd_origin_detection: perhaps"), HasSubstr("must be true or false"));
+  EXPECT_THAT(bad("container_proc_root: proc"), HasSubstr("must be an absolute path"));
+  const Environment variables = {{"DD_DOGSTATSD_ORIGIN_DETECTION", "true"},
+                                 {"DD_CONTAINER_PROC_ROOT", "/host/proc"}};
+  const auto loaded = parse_config("", "p.yaml", variables);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->config.origin_detection);
+  EXPECT_EQ(loaded->config.proc_root, "/host/proc");
+}
+
 TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {
   struct Case {
     const char* text;
     const char* plan;
     size_t warnings = 0;
   };
-  constexpr char kDefault[] = "origin cardinality low optout 1 entity_precedence 0 unified 0\n";
+  constexpr char kDefault[] =
+      "origin cardinality low optout 1 entity_precedence 0 unified 0 proc_root /proc\n";
   const Case cases[] = {
       {"", kDefault},
       {"dogstatsd_tag_cardinality: ''", kDefault},
@@ -223,14 +272,14 @@ TEST(ConfigCardinality, GoesToThePlanAndUnknownTextIsLow) {
       {"dogstatsd_tag_cardinality: medium", kDefault, 1},
       {"dogstatsd_tag_cardinality: None", kDefault, 1},
       {"dogstatsd_tag_cardinality: High",
-       "origin cardinality high optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality high optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"dogstatsd_tag_cardinality: Orch",
-       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"dogstatsd_tag_cardinality: orchestrator",
-       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0\n"},
+       "origin cardinality orchestrator optout 1 entity_precedence 0 unified 0 proc_root /proc\n"},
       {"{dogstatsd_tag_cardinality: none, dogstatsd_origin_optout_enabled: false, "
        "dogstatsd_entity_id_precedence: true, origin_detection_unified: true}",
-       "origin cardinality none optout 0 entity_precedence 1 unified 1\n"},
+       "origin cardinality none optout 0 entity_precedence 1 unified 1 proc_root /proc\n"},
   };
   for (const Case& c : cases) {
     const LoadedConfig loaded = good(c.text);

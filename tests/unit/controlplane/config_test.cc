@@ -61,6 +61,7 @@ penstock:
   wiring: pipeline
   idle: busy
   hugepages: require
+  listeners: {uds_stream: {connections: 7}}
   limits: {contexts: 1000, memo_bytes: 1MiB, ring_slots: 128, memory_limit: 2GiB}
   exporters:
     jsonl: {path: /tmp/p.jsonl}
@@ -81,6 +82,7 @@ penstock:
   EXPECT_EQ(c.wiring, WiringChoice::kPipeline);
   EXPECT_EQ(c.idle, IdleMode::kBusy);
   EXPECT_EQ(c.hugepages, HugepageChoice::kRequire);
+  EXPECT_EQ(c.listeners.stream_connections, 7);
   EXPECT_EQ(c.limits.contexts, 1000u);
   EXPECT_EQ(c.limits.memory_limit, 2ull << 30);
   EXPECT_EQ(c.jsonl->path, "/tmp/p.jsonl");
@@ -127,6 +129,8 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
        "penstock.limits.ring_slots = \"100\": must be a power of two"},
       {"penstock:\n  limits: {memo_bytes: 5 parsecs}",
        "penstock.limits.memo_bytes = \"5 parsecs\": must be a size"},
+      {"penstock:\n  listeners: {uds_stream: {connections: 0}}",
+       "penstock.listeners.uds_stream.connections = \"0\": must be a whole number from 1 to 16384"},
       {"penstock:\n  ports: 3", "penstock.ports = \"3\": must be a list of ports"},
       {"penstock:\n  ports:\n    - name: a", "p.yaml:3: penstock.ports[0].device: missing"},
       {"penstock:\n  ports:\n    - {device: x, mtu: 10}",
@@ -140,6 +144,11 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
       {"dogstatsd_tags: [\"a\\0b\"]", "must not hold a NUL byte"},
       {"penstock:\n  cores: {data: [1, 1]}", "penstock.cores.data: names a core twice"},
       {"penstock:\n  cores: {data: []}", "penstock.cores.data: must name at least one core"},
+      {"penstock:\n  listeners: {udp: {sockets: 9}}",
+       "penstock.listeners.udp.sockets = \"9\": must be a whole number from 1 to 8"},
+      {"penstock:\n  listeners: {tcp: {}}", "penstock.listeners.tcp: unknown key"},
+      {"penstock:\n  listeners: {uds: {sockets: 2}}",
+       "penstock.listeners.uds.sockets: unknown key"},
       {"penstock:\n  exporters: {jsonl: {path: rel}}",
        "penstock.exporters.jsonl.path = \"rel\": must be an absolute path"},
       {"penstock:\n  exporters: {json: {}}",
@@ -148,7 +157,6 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
        "penstock.http.listen = \"5080\": must be \"address:port\""},
       {"penstock:\n  run_dir: here", "penstock.run_dir = \"here\": must be an absolute path"},
       {"penstock: [1]", "p.yaml:1: penstock: must be a map of keys"},
-      {"dogstatsd_port: eight", "p.yaml:1: dogstatsd_port = \"eight\": must be a port"},
       {"dogstatsd_port: 70000", "dogstatsd_port = \"70000\": must be a port"},
       {"dogstatsd_buffer_size: 100000",
        "dogstatsd_buffer_size = \"100000\": must be a whole number from 64 to 65535"},
@@ -202,7 +210,7 @@ TEST(Config, HalfAForwardTargetIsNone) {
 }
 
 TEST(Config, ReportsEveryErrorAtOnce) {
-  const std::string all = bad("dogstatsd_port: x\npenstock:\n  idle: y\n  wring: z\n");
+  const std::string all = bad("dogstatsd_port: 70000\npenstock:\n  idle: y\n  wring: z\n");
   EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 2) << all;
 }
 
@@ -216,8 +224,8 @@ TEST(Config, VariablesWinAndListsAreSpaceSeparated) {
   EXPECT_THAT(c.tags, ElementsAre("a:1", "b:2"));
   EXPECT_TRUE(c.non_local_traffic);
   EXPECT_EQ(c.hostname, "file");
-  EXPECT_THAT(bad("", {{"DD_DOGSTATSD_PORT", "no"}}),
-              HasSubstr("DD_DOGSTATSD_PORT = \"no\": must"));
+  EXPECT_THAT(bad("", {{"DD_DOGSTATSD_PORT", "70000"}}),
+              HasSubstr("DD_DOGSTATSD_PORT = \"70000\": must"));
 }
 
 TEST(Config, AgentKeysThatAreNotOursAreListedAndUnknownOnesWarnedOf) {
@@ -275,6 +283,13 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
   }
 }
 
+TEST(Config, APipeOfWindowsIsAWarning) {
+  const LoadedConfig loaded = good("dogstatsd_pipe_name: datadog-dogstatsd");
+  ASSERT_EQ(loaded.warnings.size(), 1u);
+  EXPECT_THAT(loaded.warnings[0],
+              HasSubstr("dogstatsd_pipe_name = \"datadog-dogstatsd\": is not an"));
+}
+
 TEST(Config, ListenersFollowTheAgentsRules) {
   struct Case {
     const char* text;
@@ -285,9 +300,18 @@ TEST(Config, ListenersFollowTheAgentsRules) {
       {"dogstatsd_socket: ''", {"localhost:8125"}},
       {"{dogstatsd_socket: '', dogstatsd_port: 0}", {}},
       {"{dogstatsd_socket: /a, dogstatsd_port: __random__}", {"/a", "localhost:0"}},
+      {"{dogstatsd_socket: '', dogstatsd_port: -1}", {}},
+      {"{dogstatsd_socket: '', dogstatsd_port: eight}", {}},
       {"{dogstatsd_socket: '', dogstatsd_non_local_traffic: true}", {"[::]:8125"}},
+      {"{dogstatsd_socket: '', dogstatsd_non_local_traffic: true, bind_host: h}", {"[::]:8125"}},
+      {"{dogstatsd_socket: '', penstock: {listeners: {udp: {sockets: 2}}}}",
+       {"localhost:8125", "localhost:8125"}},
       {"{dogstatsd_socket: '', bind_host: 10.0.0.1}", {"10.0.0.1:8125"}},
       {"use_dogstatsd: false", {}},
+      {"{dogstatsd_socket: /a, dogstatsd_stream_socket: /b, dogstatsd_port: 1, "
+       "dogstatsd_pipe_name: /c}",
+       {"/a", "/b", "localhost:1", "/c"}},
+      {"{dogstatsd_socket: '', dogstatsd_port: 0, dogstatsd_pipe_name: datadog-dogstatsd}", {}},
   };
   for (const Case& c : cases) {
     std::vector<std::string> addresses;

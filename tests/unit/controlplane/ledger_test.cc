@@ -268,10 +268,14 @@ TEST(Ledger, SaysWhichBoundsWereMet) {
                         {"set_members_unkept", 7}, {"copies_unkept", 8}};
   in.live.push_back(block(StatsBlock::kShard, "shard1", met));
   in.live.push_back(block(StatsBlock::kKeeper, "", {{"bins_folded", 10}, {"copies_unkept", 20}}));
+  in.live.push_back(
+      block(StatsBlock::kOrigin, "udp", {{"origin_full", 30}, {"origin_evicted", 60}}));
   const Json ledger = make_ledger(in);
+  EXPECT_EQ(ledger["sources"][0]["origin_full"], 30);
   EXPECT_EQ(ledger["bounds"].dump(),
             R"({"contexts":1,"context_bytes":2,"memo_bytes":3,"sample_bytes":4,"sketch_bins":15,)"
-            R"("set_members":7,"carry_bytes":35})");  // carry_full of shard0 is 1
+            R"("set_members":7,"carry_bytes":35,"fragments":0,"origins":90})");  // carry_full of
+                                                                                 // shard0 is 1
   EXPECT_THAT(ledger_table(ledger), testing::HasSubstr("bounds\n  contexts "));
 }
 
@@ -282,7 +286,13 @@ TEST(StateFile, ComesBackAsItWas) {
   state.exporters["jsonl"] = {9, 8, 7, 6, 5, "12:34"};
   state.restarts = 3;
   settle(healthy(), {2, 2, 3, 20, 0, 0}, state.departed);
-  state.facts = {{0, 3}, 2048, 17, true, "box"};
+  state.facts.cpus = {0, 3};
+  state.facts.cpu_nodes = {0, 1};
+  state.facts.device_nodes = {{"0000:03:00.0", 1}};
+  state.facts.hugepage_kb = 2048;
+  state.facts.hugepages_free = 17;
+  state.facts.root = true;
+  state.facts.hostname = "box";
   const std::string text = encode_state(state);
   const absl::StatusOr<State> back = decode_state(text);
   ASSERT_TRUE(back.ok()) << back.status();

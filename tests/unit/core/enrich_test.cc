@@ -126,7 +126,7 @@ TEST(Enrich, TheSendersContainerComesBesideTheClients) {
     dogstatsd::Cardinality configured;
     const char* fields;
     const char* tags;
-    bool precedence = false, unified = false;
+    bool precedence = false, unified = false, optout = true;
   };
   const Case cases[] = {
       {kLow, "", ""},
@@ -140,6 +140,21 @@ TEST(Enrich, TheSendersContainerComesBesideTheClients) {
       {kHigh, "c:ci-1", "container_id:1,container_id:s", true},
       {kHigh, "c:ci-1", "container_id:s", false, true},
       {kHigh, "#dd.internal.entity_id:p", "container_id:s", true, true},
+      // "none" is an entity that has no tags, and stands in the place of both all the same.
+      {kHigh, "c:ci-1|#dd.internal.entity_id:none", "container_id:s"},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:none", "", true},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:none", "container_id:s", true, true},
+      {kHigh, "c:ci-1|#dd.internal.entity_id:", "container_id:1,container_id:s", true},
+      // Not resolved: of an inode or external data alone nothing is known.
+      {kHigh, "c:in-5", "container_id:s", false, true},
+      {kHigh, "e:it-false,cn-x,pu-p", "container_id:s"},
+      {kHigh, "card:none", "", false, true},
+      {kHigh, "card:none", "", false, false, /*optout=*/false},
+      {kHigh, "card:none|c:ci-1", "", false, true, /*optout=*/false},
+      {dogstatsd::Cardinality::kNone, "", "", false, false, /*optout=*/false},
+      {dogstatsd::Cardinality::kNone, "card:high", "container_id:s"},
+      {kLow, "#dd.internal.card:high", "container_id:s"},
+      {dogstatsd::Cardinality::kOrchestrator, "", ""},
   };
   Senders senders(4);
   const std::string_view tag = senders.tag(senders.id_of("container_id://s"));
@@ -149,6 +164,7 @@ TEST(Enrich, TheSendersContainerComesBesideTheClients) {
     plan->dogstatsd.tag_cardinality = c.configured;
     plan->dogstatsd.entity_precedence = c.precedence ? 1 : 0;
     plan->dogstatsd.origin_unified = c.unified ? 1 : 0;
+    plan->dogstatsd.origin_optout = c.optout ? 1 : 0;
     Enricher enricher(*plan);
     enricher.from(tag);
     const std::string text = absl::StrCat("a:1|c|", c.fields) + std::string(64, ' ');

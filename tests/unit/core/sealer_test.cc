@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "dataplane/core/arrival.h"
 #include "tests/support/segment_rows.h"
 #include "tests/support/shard_harness.h"
 
@@ -58,6 +59,42 @@ TEST(Sealer, TakesTheGaugeThatArrivedLastWithinAMillisecond) {
     bench.send("g:2|g", 1 - shard, 8);
     EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 2"));
   }
+}
+
+// A listener that is set to spread gives one client's packets to several shards, and one of them
+// may be behind. The arrival wraps.
+TEST(Sealer, TakesTheGaugeThatArrivedLastWheneverItWasHandled) {
+  for (const uint32_t first : {7u, UINT32_MAX}) {
+    Bench bench(test_plan(), 2);
+    bench.send("g:2|g", 0, first + 1);
+    bench.now.unix_ms += 100;
+    bench.send("g:1|g", 1, first);
+    EXPECT_THAT(bench.seal(), ElementsAre("gauge g[h]# 2"));
+  }
+}
+
+TEST(ArrivalClock, GrowsWithinAMillisecondAndWhereTheClockStepsBack) {
+  ArrivalClock clock;
+  uint32_t last = 0;
+  for (const int64_t unix_ms : {1'700'000'000'000, 1'700'000'000'000, 1'700'000'000'001,
+                                1'699'999'990'000, 1'700'000'000'002}) {
+    clock.set(unix_ms);
+    for (int i = 0; i < 3; ++i) {
+      const uint32_t next = clock.next();
+      EXPECT_TRUE(last == 0 || came_after(next, last));
+      last = next;
+    }
+  }
+}
+
+TEST(ArrivalClock, OrdersThreadsByTheClock) {
+  ArrivalClock busy;
+  ArrivalClock quiet;
+  busy.set(1'700'000'000'000);
+  quiet.set(1'700'000'000'001);
+  uint32_t of_busy = 0;
+  for (int i = 0; i < 20'000; ++i) of_busy = busy.next();  // 20 M packets a second
+  EXPECT_TRUE(came_after(quiet.next(), of_busy));
 }
 
 TEST(Sealer, ANanIsNoNewerGauge) {

@@ -99,8 +99,9 @@ inline int64_t unaccounted(const SourceStats& s) {
          static_cast<int64_t>(s.not_ours.get() + s.malformed_ethernet.get() +
                               s.malformed_ipv4.get() + s.malformed_ipv6.get() +
                               s.malformed_udp.get() + s.malformed_checksum.get() +
-                              s.malformed_fragment.get() + s.truncated.get() + s.ring_full.get() +
-                              s.dispatched.get());
+                              s.malformed_fragment.get() + s.fragments_joined.get() +
+                              s.fragments_full.get() + s.fragments_waiting.get() +
+                              s.truncated.get() + s.ring_full.get() + s.dispatched.get());
 }
 
 }  // namespace penstock::testing

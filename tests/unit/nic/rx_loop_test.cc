@@ -8,9 +8,8 @@
 #include <thread>
 
 #include "dataplane/core/clock.h"
-#include "dataplane/nic/port.h"
-#include "tests/unit/nic/nic_fixture.h"
-#include "tests/unit/nic/wire.h"
+#include "tests/unit/nic/rx_loop_fixture.h"
+#include "tests/unit/parsers/packet_pieces.h"
 
 namespace penstock {
 namespace {
@@ -18,76 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using namespace penstock::testing;
 
-constexpr std::string_view kClient = "02:00:00:00:00:0a";
 constexpr uint64_t kGoodSums = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-
-Pkt metric(uint16_t src_port = 40000) {
-  return Pkt().ip4("10.0.0.2", "10.0.0.1").udp(src_port, 8125).text("a:1|c");
-}
-
-// A net_ring port with its receive queue, driven by hand on the test's thread.
-class RxLoopTest : public ::testing::Test {
- protected:
-  void start(Wiring wiring, uint16_t shards, const std::function<void(Plan&)>& change = {}) {
-    plan_ = test_plan(wiring, shards);
-    wire_ = std::make_unique<Wire>("t");
-    add_port(*plan_, "wire0", "net_ring_t");
-    if (change) change(*plan_);
-    auto port = Port::start(*plan_, 0);
-    ASSERT_TRUE(port.ok()) << port.status().ToString();
-    port_ = *std::move(port);
-    builder_ = std::make_unique<StatsBuilder>(memory_.bytes());
-    stats_ = &builder_->add_source(StatsBlock::kRxQueue, "wire0/0");
-    shards_ = std::make_unique<Shards>(*plan_, *builder_);
-  }
-  RxQueue queue() {
-    return {.port_id = port_->id(),
-            .queue = 0,
-            .pool = port_->pool(0),
-            .port = plan_->ports.data(),
-            .us = port_->responder(),
-            .buffer_size = plan_->dogstatsd.buffer_size,
-            .in_nic_max = 4096,
-            .stats = stats_,
-            .forward = forward_};
-  }
-  RxLoop<InlineSink> inline_loop() {
-    return {queue(), IdleMode::kBusy, InlineSink(*shards_->pointers[0])};
-  }
-  // Nobody consumes the rings; look at them with `peek`.
-  RxLoop<PipelineSink> pipeline_loop() {
-    std::vector<PipelineSink::Target> targets;
-    for (ShardWorker* w : shards_->pointers) {
-      rings_.push_back(&w->add_ring(plan_->limits.ring_slots));
-      targets.push_back({w, rings_.back()});
-    }
-    return {queue(), IdleMode::kBusy, PipelineSink(targets)};
-  }
-  std::string our_mac() const {
-    const auto mac = port_->responder().mac;
-    char text[18];
-    std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-                  mac[3], mac[4], mac[5]);
-    return text;
-  }
-  void TearDown() override {
-    if (!port_) return;
-    EXPECT_EQ(unaccounted(*stats_), 0);
-    EXPECT_EQ(wire_->waiting(), 0u);
-    EXPECT_EQ(wire_->buffers_out(), 0u);
-    port_.reset();
-  }
-
-  StatsMemory memory_;
-  std::unique_ptr<Plan> plan_;
-  std::unique_ptr<Wire> wire_;
-  std::unique_ptr<Port> port_;
-  std::unique_ptr<StatsBuilder> builder_;
-  SourceStats* stats_ = nullptr;
-  std::unique_ptr<Shards> shards_;
-  std::vector<PacketRing*> rings_;
-  Outlet forward_{};
-};
 
 struct FateCase {
   const char* name;
@@ -128,7 +58,7 @@ std::vector<FateCase> fate_cases() {
            .eth(kClient, "ff:ff:ff:ff:ff:ff")
            .arp(1, kClient, "10.0.0.2", "00:00:00:00:00:00", "10.0.0.9")
            .build()},
-      {"fragment", &S::malformed_fragment, metric().fragment(0, true).build()},
+      {"fragment of something", &S::malformed_fragment, metric().fragment(0, true).build()},
       {"short frame", &S::malformed_ethernet, metric().truncate(13).build()},
       {"IPv4 header too short", &S::malformed_ipv4, metric().ihl(4).build()},
       {"IPv4 length outside", &S::malformed_ipv4, metric().ip_length(900).build()},
@@ -260,6 +190,84 @@ TEST_F(RxLoopTest, LimitsTheRateOfReplies) {
   EXPECT_LE(replies, most);
 }
 
+TEST_F(RxLoopTest, AnnouncesItsAddressesWhenTheLinkComesUp) {
+  start(Wiring::kInline, 1);
+  auto loop = inline_loop();
+  loop.pass();
+  EXPECT_TRUE(wire_->sent().empty());
+  EXPECT_TRUE(port_->watch_link());
+  loop.pass();
+  loop.pass();
+  const std::vector<Bytes> sent = wire_->sent();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(Bytes(sent[0].begin(), sent[0].begin() + 6), mac("ff:ff:ff:ff:ff:ff"));
+  EXPECT_EQ(Bytes(sent[1].begin(), sent[1].begin() + 6), mac("33:33:00:00:00:01"));
+  EXPECT_EQ(stats_->replies.get(), 2u);
+  EXPECT_TRUE(port_->watch_link());  // and not again, as it stayed up
+  loop.pass();
+  EXPECT_TRUE(wire_->sent().empty());
+}
+
+TEST_F(RxLoopTest, AnnouncesTwiceAndForEachLinkUp) {
+  start(Wiring::kInline, 1);
+  std::atomic<uint32_t> link_ups{0};
+  RxQueue q = queue();
+  q.link_ups = &link_ups;
+  ReplySender sender(q);
+  const auto announced = [&](int64_t now_ms) {
+    Tally tally;
+    while (sender.announcement_due(now_ms)) sender.announce(now_ms, tally);
+    return wire_->sent().size();
+  };
+  EXPECT_EQ(announced(10'000), 0u);
+  ++link_ups;
+  EXPECT_EQ(announced(10'000), 2u);
+  EXPECT_EQ(announced(11'999), 0u);
+  EXPECT_EQ(announced(12'000), 2u);
+  EXPECT_EQ(announced(99'000), 0u);
+  ++link_ups;
+  EXPECT_EQ(announced(99'000), 2u);
+  EXPECT_EQ(announced(50'000), 2u);  // the clock was set back
+  EXPECT_EQ(announced(98'000), 0u);
+  q.link_ups = nullptr;
+  EXPECT_FALSE(ReplySender(q).announcement_due(0));
+}
+
+TEST_F(RxLoopTest, EachQueueIsALoopOfItsOwn) {
+  start(Wiring::kPipeline, 1, [](Plan& p) { p.ports[0].queues = 2; });
+  EXPECT_NE(port_->text().find("2 queues"), std::string::npos) << port_->text();
+  // net_ring has no flow rules, and says so.
+  EXPECT_NE(port_->text().find("found by software (flow rules: "), std::string::npos)
+      << port_->text();
+  EXPECT_NE(port_->pool(0), port_->pool(1));
+  auto first = pipeline_loop();
+  PacketRing* const to_first = rings_[0];
+  PacketRing& to_second = shards_->pointers[0]->add_ring(64);
+  const PipelineSink::Target target{shards_->pointers[0], &to_second};
+  SourceStats& second_stats = builder_->add_source(StatsBlock::kRxQueue, "wire0/1");
+  RxQueue q = queue(1);
+  q.stats = &second_stats;
+  RxLoop<PipelineSink> second(q, IdleMode::kBusy, PipelineSink({&target, 1}, false));
+  for (int i = 0; i < 3; ++i) wire_->send(metric().build(), 0, 0, 1);
+  wire_->send(metric().build());
+  wire_->send(Pkt()
+                  .eth(kClient, "ff:ff:ff:ff:ff:ff")
+                  .arp(1, kClient, "10.0.0.2", "00:00:00:00:00:00", "10.0.0.1")
+                  .build(),
+              0, 0, 1);
+  EXPECT_EQ(first.pass(), 1u);
+  EXPECT_EQ(second.pass(), 4u);
+  EXPECT_EQ(stats_->dispatched.get(), 1u);
+  EXPECT_EQ(second_stats.dispatched.get(), 3u);
+  EXPECT_EQ(wire_->sent(0).size(), 0u);
+  EXPECT_EQ(wire_->sent(1).size(), 1u);  // each answers on its own transmit queue
+  EXPECT_EQ(unaccounted(second_stats), 0);
+  to_first->finish(to_first->peek(8).size());
+  to_second.finish(to_second.peek(8).size());
+  first.pass();
+  second.pass();
+}
+
 TEST_F(RxLoopTest, SaysNothingWhereTheKernelAnswers) {
   start(Wiring::kInline, 1, [](Plan& p) { p.ports[0].responder = 0; });
   auto loop = inline_loop();
@@ -299,6 +307,37 @@ TEST_F(RxLoopTest, PipelineSpreadsFlowsAndKeepsEachOnOneShard) {
   EXPECT_EQ(packets, 2u * kFlows);
   EXPECT_EQ(seen.size(), static_cast<size_t>(kFlows));
   loop.pass();  // reclaims
+}
+
+TEST_F(RxLoopTest, SpreadGivesABurstOfOneFlowToTheEmptiestShard) {
+  start(Wiring::kPipeline, 3, [](Plan& p) { p.ports[0].spread = 1; });
+  auto loop = pipeline_loop();
+  const auto burst = [&] {
+    for (size_t i = 0; i < kRxBurst; ++i) wire_->send(metric().build());
+    loop.pass();
+    std::vector<size_t> waiting;
+    for (PacketRing* ring : rings_) waiting.push_back(ring->in_flight());
+    return waiting;
+  };
+  EXPECT_EQ(burst(), (std::vector<size_t>{0, kRxBurst, 0}));
+  EXPECT_EQ(burst(), (std::vector<size_t>{0, kRxBurst, kRxBurst}));
+  EXPECT_EQ(burst(), (std::vector<size_t>{kRxBurst, kRxBurst, kRxBurst}));
+  rings_[2]->finish(rings_[2]->peek(kRxBurst).size());
+  EXPECT_EQ(burst(), (std::vector<size_t>{kRxBurst, kRxBurst, kRxBurst}));  // shard 2 again
+  for (PacketRing* ring : rings_) ring->finish(ring->peek(kRxBurst).size());
+  loop.pass();
+}
+
+TEST_F(RxLoopTest, PacketsOfABurstKeepTheirOrderInArrival) {
+  start(Wiring::kPipeline, 1);
+  auto loop = pipeline_loop();
+  for (uint16_t i = 0; i < 3; ++i) wire_->send(metric(i).build());
+  loop.pass();
+  const auto burst = rings_[0]->peek(3);
+  EXPECT_TRUE(came_after(burst[1].arrival, burst[0].arrival));
+  EXPECT_TRUE(came_after(burst[2].arrival, burst[1].arrival));
+  rings_[0]->finish(3);
+  loop.pass();
 }
 
 TEST_F(RxLoopTest, PipelineUsesTheHashOfTheNic) {
@@ -389,6 +428,28 @@ TEST_F(ForwardingRxLoopTest, AFullForwarderSlowsNoShard) {
   EXPECT_EQ(shards_->packets(), 200u);
   EXPECT_EQ(stats_->forward_full.get(), 200u - 64);
   EXPECT_EQ(finish_forwarded(), 64u);
+  loop.pass();
+}
+
+// The buffers of joined datagrams are few, and joining needs its half.
+TEST_F(ForwardingRxLoopTest, TheForwarderKeepsFewJoinedDatagrams) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  const auto send_in_two = [&](uint16_t id) {
+    for (const Bytes& piece : pieces(metric().build(), 8, id)) wire_->send(piece);
+  };
+  for (uint16_t id = 1; id <= 3; ++id) send_in_two(id);
+  wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->dispatched.get(), 4u);
+  EXPECT_EQ(stats_->forward_full.get(), 1u);
+  EXPECT_EQ(finish_forwarded(), 3u);
+  send_in_two(4);
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->forward_full.get(), 1u);
+  EXPECT_EQ(finish_forwarded(), 1u);
   loop.pass();
 }
 

@@ -250,6 +250,28 @@ TEST(Reply, Nothing) {
   for (const auto& c : cases) EXPECT_EQ(reply(c.request), Bytes{}) << c.what;
 }
 
+TEST(Announcement, OfEachAddress) {
+  const Us us;
+  const auto announcement = [&](size_t address, size_t room = 2048) {
+    Bytes out(room);
+    out.resize(make_announcement(us.get(), address, out));
+    return out;
+  };
+  const auto arp = [](const std::string& ip) {
+    return padded(Pkt().eth(kOurMac, kBroadcast).arp(1, kOurMac, ip, kZeroMac, ip).build());
+  };
+  constexpr uint8_t kOverride = 0x20;
+  EXPECT_EQ(announcement(0), arp("10.0.0.1"));
+  EXPECT_EQ(announcement(1), arp("10.9.0.1"));
+  EXPECT_EQ(announcement(2),
+            advertise("33:33:00:00:00:01", "fd00::1", "ff02::1", kOverride).build());
+  EXPECT_EQ(announcement(3),
+            advertise("33:33:00:00:00:01", "fe80::1", "ff02::1", kOverride).build());
+  EXPECT_EQ(announcement(4), Bytes());
+  for (size_t room = 0; room < kReplyBytesMin; ++room) EXPECT_EQ(announcement(0, room), Bytes());
+  EXPECT_EQ(announcement(2, 85), Bytes());
+}
+
 TEST(Reply, TakesNoMoreRoomThanThereIs) {
   const Pkt requests[] = {ask_arp(kBroadcast, "10.0.0.2", "10.0.0.1"), ping4().vlan(5), ping6(),
                           solicit(kGroup, "fd00::2", "ff02::1:ff00:1", "fd00::1").vlan(9).vlan(5)};

@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include "loop_fixture.h"
 
 namespace penstock::uring {
@@ -169,6 +171,49 @@ TEST_F(ForwardTest, ABlockedTargetHoldsItsShareOfTheBuffersAndSlowsNobody) {
   stop_and_expect_ok();
   EXPECT_EQ(offered(0), kSent + 1);
   EXPECT_EQ(targets_[1].sent.get(), kSent + 1);
+}
+
+std::string frame(std::string_view payload) {
+  const auto n = static_cast<uint32_t>(payload.size());
+  std::string out(reinterpret_cast<const char*>(&n), sizeof n);  // little-endian, as x86 is
+  return out.append(payload);
+}
+
+// Many packets lie in one buffer, and what is cut lies in an assembly. All of it comes home.
+TEST_F(ForwardTest, FramesAndLinesGoOneByOne) {
+  plan_->io_buffers = 16;
+  const Endpoint stream = add_stream();
+  const std::string pipe = add_pipe();
+  const int first = add_udp_target(/*listening=*/true);
+  add_target();  // nobody reads it
+  start_forwarding();
+  const Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(client.get(), stream.get(), stream.size), 0);
+  const Fd writer(::open(pipe.c_str(), O_WRONLY | O_CLOEXEC));
+  constexpr size_t kRounds = 200;
+  for (size_t round = 0; round < kRounds; ++round) {
+    std::vector<std::string> payloads;
+    std::string bytes;
+    for (size_t i = 0; i < 20; ++i) {
+      payloads.push_back(numbered(round * 100 + i));
+      bytes += frame(payloads.back());
+    }
+    const size_t cut = round % bytes.size();
+    ASSERT_EQ(::send(client.get(), bytes.data(), cut, 0), static_cast<ssize_t>(cut));
+    ASSERT_EQ(::send(client.get(), bytes.data() + cut, bytes.size() - cut, 0),
+              static_cast<ssize_t>(bytes.size() - cut));
+    EXPECT_EQ(take(payloads.size()), payloads);
+    EXPECT_EQ(arrived(first, payloads.size()), payloads);
+    const std::string lines = "a:1|c\nb:" + std::to_string(round) + "|c\n";
+    ASSERT_EQ(::write(writer.get(), lines.data(), lines.size()),
+              static_cast<ssize_t>(lines.size()));
+    EXPECT_EQ(take(1), std::vector{lines});
+    EXPECT_EQ(arrived(first, 1), std::vector{lines});
+  }
+  ::shutdown(client.get(), SHUT_WR);
+  stop_and_expect_ok();  // which needs every buffer and assembly back
+  EXPECT_EQ(targets_[0].sent.get(), kRounds * 21);
+  EXPECT_EQ(offered(1), kRounds * 21);
 }
 
 TEST_F(ForwardTest, StopGivesUpWhatCannotBeSent) {

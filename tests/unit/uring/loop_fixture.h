@@ -1,9 +1,11 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include <string>
 #include <thread>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/uring/loop.h"
 
 namespace penstock::uring {
@@ -94,6 +97,7 @@ class LoopTest : public testing::Test {
     plan_->shard_count = 1;
     plan_->io_buffers = 64;
     plan_->dogstatsd.buffer_size = kBufferSize;
+    plan_->limits.ring_slots = 64;
   }
 
   ~LoopTest() override {
@@ -106,11 +110,7 @@ class LoopTest : public testing::Test {
 
   Endpoint add_uds(bool eol_required = false) {
     Endpoint e;
-    auto& address = reinterpret_cast<sockaddr_un&>(e.address);
-    address.sun_family = AF_UNIX;
-    const std::string path = dir_.file(std::to_string(sockets_.size()));
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    e.size = sizeof(sockaddr_un);
+    unix_address(e);
     add(ListenerKind::kUdsDatagram, "uds", eol_required, e, 0);
     return e;
   }
@@ -129,6 +129,26 @@ class LoopTest : public testing::Test {
     return e;
   }
 
+  Endpoint add_stream(uint16_t connections = 64, bool eol_required = false) {
+    Endpoint e;
+    unix_address(e);
+    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::bind(fd.get(), e.get(), e.size), 0) << strerror(errno);
+    EXPECT_EQ(::listen(fd.get(), 4096), 0);
+    plan(ListenerKind::kUdsStream, "stream", eol_required).connections = connections;
+    sockets_.push_back(std::move(fd));
+    return e;
+  }
+
+  // The path of a pipe.
+  std::string add_pipe(bool eol_required = false) {
+    const std::string path = dir_.file(std::to_string(sockets_.size()));
+    EXPECT_EQ(::mkfifo(path.c_str(), 0600), 0) << strerror(errno);
+    plan(ListenerKind::kPipe, "pipe", eol_required);
+    sockets_.emplace_back(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    return path;
+  }
+
   void create(size_t shards = 1) {
     finish_plan(*plan_);
     std::vector<SourceStats*> sources;
@@ -139,11 +159,12 @@ class LoopTest : public testing::Test {
     }
     std::vector<Outlet> outlets;
     for (size_t i = 0; i < shards; ++i) {
-      rings_.push_back(std::make_unique<PacketRing>(ring_slots(*plan_)));
+      rings_.push_back(std::make_unique<PacketRing>(io_ring_slots(*plan_)));
       sleepers_.push_back(*Sleeper::create());
       outlets.push_back({rings_.back().get(), sleepers_.back().get()});
     }
-    auto loop = Loop::create(*plan_, std::move(sockets_), sources, losses, outlets);
+    auto loop =
+        Loop::create(*plan_, std::move(sockets_), sources, losses, outlets, std::move(origins_));
     ASSERT_TRUE(loop.ok()) << loop.status();
     loop_ = *std::move(loop);
   }
@@ -206,6 +227,7 @@ class LoopTest : public testing::Test {
   std::array<LossStats, kListeners> losses_;
   std::vector<std::unique_ptr<PacketRing>> rings_;
   std::vector<std::unique_ptr<Sleeper>> sleepers_;
+  std::unique_ptr<origin::Origins> origins_;
   std::unique_ptr<Loop> loop_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> returned_{false};
@@ -215,6 +237,22 @@ class LoopTest : public testing::Test {
   std::thread thread_;
 
  private:
+  void unix_address(Endpoint& e) {
+    auto& address = reinterpret_cast<sockaddr_un&>(e.address);
+    address.sun_family = AF_UNIX;
+    const std::string path = dir_.file(std::to_string(sockets_.size()));
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    e.size = sizeof(sockaddr_un);
+  }
+
+  ListenerPlan& plan(ListenerKind kind, std::string_view name, bool eol) {
+    ListenerPlan& l = plan_->listeners[plan_->listener_count++];
+    l.name = plan_->add_text(name);
+    l.kind = kind;
+    l.eol_required = eol ? 1 : 0;
+    return l;
+  }
+
   void add(ListenerKind kind, std::string_view name, bool eol, Endpoint& e, int receive_bytes) {
     Fd fd(::socket(e.address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (receive_bytes != 0) {
@@ -223,14 +261,11 @@ class LoopTest : public testing::Test {
     ASSERT_EQ(::bind(fd.get(), e.get(), e.size), 0) << strerror(errno);
     socklen_t size = sizeof e.address;
     ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&e.address), &size);
-    ListenerPlan& l = plan_->listeners[plan_->listener_count++];
-    l.name = plan_->add_text(name);
-    l.kind = kind;
-    l.eol_required = eol ? 1 : 0;
+    plan(kind, name, eol);
     sockets_.push_back(std::move(fd));
   }
 };
 
-std::string numbered(size_t i) { return "metric" + std::to_string(i) + ":1|c"; }
+inline std::string numbered(size_t i) { return "metric" + std::to_string(i) + ":1|c"; }
 
 }  // namespace penstock::uring

@@ -285,6 +285,29 @@ TEST_F(LoopTest, UdpFlowsSpreadOverShardsAndKeepTheirs) {
   for (const auto& [name, shards] : shards_of) EXPECT_EQ(shards.size(), 1u) << name;
 }
 
+TEST_F(LoopTest, SpreadGivesOneFlowToTheEmptiestShards) {
+  const Endpoint e = add_udp();
+  plan_->listeners[0].spread = 1;
+  start(kShards);
+  const Client client(e);
+  const auto waiting = [&] {
+    std::array<size_t, kShards> n;
+    for (size_t s = 0; s < kShards; ++s) n[s] = rings_[s]->peek(SIZE_MAX).size();
+    return n;
+  };
+  const auto send = [&](size_t count) {
+    const uint64_t before = sources_[0].dispatched.get();
+    for (size_t i = 0; i < count; ++i) client.send(numbered(i));
+    ASSERT_TRUE(eventually([&] { return sources_[0].dispatched.get() == before + count; }));
+  };
+  send(64);  // all buffers: two runs
+  EXPECT_EQ(waiting(), (std::array<size_t, kShards>{32, 32, 0, 0}));
+  EXPECT_TRUE(came_after(rings_[1]->peek(1)[0].arrival, rings_[0]->peek(SIZE_MAX)[31].arrival));
+  rings_[0]->finish(32);
+  send(32);
+  EXPECT_EQ(waiting(), (std::array<size_t, kShards>{0, 32, 32, 0}));
+}
+
 // One process's datagrams keep their order whatever sockets they come from: gauges depend on it.
 TEST_F(LoopTest, UdsProcessKeepsToOneShard) {
   const Endpoint e = add_uds();
