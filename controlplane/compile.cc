@@ -161,7 +161,8 @@ void fill_listener(Plan& plan, const Config& config, const ListenerSpec& spec) {
   out.spread = spec.spread ? 1 : 0;
   out.connections = spec.connections;
   // Only Unix sockets know who sent a packet.
-  const bool has_credentials = spec.kind == ListenerKind::kUdsDatagram;
+  const bool has_credentials =
+      spec.kind == ListenerKind::kUdsDatagram || spec.kind == ListenerKind::kUdsStream;
   out.origin_detection = config.origin_detection && has_credentials ? 1 : 0;
 }
 

@@ -34,10 +34,19 @@ inline uint32_t loose_packets_of(const Plan& plan) {
   return streams_of(plan) == 0 ? 0 : plan.limits.ring_slots;
 }
 
+// Packets that may wait for the container of their sender, a power of two: half of the receive
+// buffers, so that known senders always have the rest.
+inline uint32_t origin_places_of(const Plan& plan) {
+  return std::bit_floor(std::max(plan.io_buffers / 2, 1u));
+}
+
 // Slots of the ring from the io thread to each shard: for all of these at once, so that it is never
 // full.
 inline uint32_t io_ring_slots(const Plan& plan) {
-  const uint32_t slots = plan.io_buffers + assemblies_of(plan) + loose_packets_of(plan);
+  const uint32_t loose = loose_packets_of(plan);
+  // Those that waited for their origin come beside the others.
+  const uint32_t slots =
+      plan.io_buffers + assemblies_of(plan) + loose + (loose == 0 ? 0 : origin_places_of(plan));
   return std::bit_ceil(std::max(slots, 2u));
 }
 

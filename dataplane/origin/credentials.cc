@@ -16,4 +16,11 @@ Credentials read_credentials(const uint8_t* control, size_t bytes) {
   return {static_cast<uint32_t>(sender.pid), sender.uid, sender.gid};
 }
 
+Credentials peer_credentials(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return {};
+  return {static_cast<uint32_t>(peer.pid), peer.uid, peer.gid};
+}
+
 }  // namespace penstock::origin

@@ -22,4 +22,7 @@ struct Credentials {
 // The first of a packet's control messages, where it is one of credentials; otherwise nothing.
 Credentials read_credentials(const uint8_t* control, size_t bytes);
 
+// Of the process that connected to a Unix stream socket, as it was then; otherwise nothing.
+Credentials peer_credentials(int fd);
+
 }  // namespace penstock::origin

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/api/shard_memory.h"
 
 namespace penstock::origin {
@@ -27,10 +28,10 @@ Origins::Origins(const Plan& plan, Resolver& resolver, std::vector<OriginStats*>
       stats_(std::move(stats)),
       counts_(stats_.size()),
       buckets_((plan.limits.origins + kEntriesPerBucket - 1) / kEntriesPerBucket),
-      places_(Resolver::questions(plan)),
-      free_places_(all_of(Resolver::questions(plan))),
-      tickets_(Resolver::questions(plan), Ticket{nullptr, kNone, kNone}),
-      free_tickets_(all_of(Resolver::questions(plan))) {}
+      places_(origin_places_of(plan)),
+      free_places_(all_of(origin_places_of(plan))),
+      tickets_(origin_places_of(plan), Ticket{nullptr, kNone, kNone}),
+      free_tickets_(all_of(origin_places_of(plan))) {}
 
 void Origins::end_pass() {
   for (size_t i = 0; i < stats_.size(); ++i) {

@@ -1,12 +1,11 @@
 #include "dataplane/origin/resolver.h"
 
-#include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
 
+#include "dataplane/api/io_memory.h"
 #include "dataplane/base/log.h"
 
 namespace penstock::origin {
@@ -23,10 +22,6 @@ constexpr microseconds kSleep{10'000'000};
 
 }  // namespace
 
-uint32_t Resolver::questions(const Plan& plan) {
-  return std::bit_floor(std::max(plan.io_buffers / 2, 1u));
-}
-
 absl::StatusOr<std::unique_ptr<Resolver>> Resolver::create(const Plan& plan, Senders& senders) {
   ASSIGN_OR_RETURN(std::unique_ptr<Sleeper> sleeper, Sleeper::create());
   return std::unique_ptr<Resolver>(new Resolver(plan, senders, std::move(sleeper)));
@@ -35,8 +30,8 @@ absl::StatusOr<std::unique_ptr<Resolver>> Resolver::create(const Plan& plan, Sen
 Resolver::Resolver(const Plan& plan, Senders& senders, std::unique_ptr<Sleeper> sleeper)
     : senders_(senders),
       sleeper_(std::move(sleeper)),
-      questions_(questions(plan)),
-      answers_(questions(plan)),
+      questions_(origin_places_of(plan)),
+      answers_(origin_places_of(plan)),
       lookup_(std::string(plan.str(plan.proc_root))) {}
 
 void Resolver::run(const std::atomic<bool>& stop, const std::function<void()>& answered) {

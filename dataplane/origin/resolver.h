@@ -29,12 +29,8 @@ class Resolver {
     Outcome outcome;
   };
 
-  // At most `questions` of a Plan are unanswered at a time: as many as packets may wait for
-  // answers, half of the receive buffers, so that known senders always have the rest. A power of
-  // two.
-  static uint32_t questions(const Plan& plan);
-
-  // The resolver is the one thread that adds to `senders`, which outlives it.
+  // The resolver is the one thread that adds to `senders`, which outlives it. At most
+  // `origin_places_of` the Plan are unanswered at a time.
   static absl::StatusOr<std::unique_ptr<Resolver>> create(const Plan& plan, Senders& senders);
 
   // The asking thread. `ask` wakes nobody; `wake` after the last question of a burst.

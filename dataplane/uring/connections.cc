@@ -11,6 +11,7 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
+#include "dataplane/uring/listener.h"
 
 namespace penstock::uring {
 namespace {
@@ -34,6 +35,16 @@ absl::Status check_socket(int fd) {
   return absl::InvalidArgumentError("not a listening Unix stream socket");
 }
 
+constexpr size_t kCredentialBytes = CMSG_SPACE(sizeof(ucred));
+constexpr size_t kHeaderBytes = sizeof(io_uring_recvmsg_out) + kCredentialBytes;
+static_assert(kHeaderBytes <= Listener::kHeaderBytesMax);
+
+// The kernel names the sender of all that is sent from now on. What cannot be is an unknown sender.
+void name_senders(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+}
+
 bool is_shut(int fd) {
   pollfd p{fd, POLLRDHUP, 0};
   return ::poll(&p, 1, 0) == 1;
@@ -43,6 +54,7 @@ bool is_shut(int fd) {
 
 Connections::Connections(Ring& ring, Buffers& buffers, StreamInput& input, uint32_t most)
     : ring_(ring), buffers_(buffers), input_(input), connections_(most), to_arm_(most) {
+  shape_.msg_controllen = kCredentialBytes;
   for (uint32_t i = most; i-- != 0;) free_.push_back(static_cast<uint16_t>(i));
 }
 
@@ -61,9 +73,13 @@ absl::Status Connections::add_listener(const Plan& plan, uint16_t slot, Fd socke
                         .source = &source,
                         .counts = {},
                         .packet = packet,
+                        .slot = slot,
                         .buffer_size = plan.dogstatsd.buffer_size,
                         .most = p.connections,
-                        .spread = p.spread != 0});
+                        .spread = p.spread != 0,
+                        .wants_senders = p.origin_detection != 0});
+  // For connections that send before they are accepted.
+  if (p.origin_detection != 0) name_senders(acceptors_.back().socket.get());
   return absl::OkStatus();
 }
 
@@ -79,7 +95,9 @@ void Connections::accepted(const UserData& d, int result) {
   Fd socket(result >= 0 ? result : -1);
   if (d.slot >= acceptors_.size() || acceptors_[d.slot].generation != d.generation) return;
   Acceptor& a = acceptors_[d.slot];
-  if (a.state == Acceptor::State::kArmed) a.state = Acceptor::State::kIdle;
+  if (a.state == Acceptor::State::kArmed) {
+    a.state = a.left ? Acceptor::State::kEnded : Acceptor::State::kIdle;
+  }
   if (socket.valid()) {
     open(d.slot, std::move(socket));
   } else {
@@ -117,9 +135,15 @@ void Connections::open(uint16_t listener, Fd socket) {
   c.stream = {.splitter = framing::FrameSplitter(a.buffer_size),
               .packet = a.packet,
               .counts = &a.counts,
+              .listener = a.slot,
               .slot = slot,
               .spread = a.spread};
   c.stream.packet.flow = flow_of(a.sequence++, listener);
+  c.peer = {};
+  if (a.wants_senders) {
+    name_senders(c.socket.get());
+    c.peer = origin::peer_credentials(c.socket.get());
+  }
   a.source->connections.add(1);
   if (++a.open == a.most) note_full(a);
   c.state = Connection::State::kToArm;
@@ -138,7 +162,11 @@ void Connections::note_full(const Acceptor& a) {
 void Connections::arm(uint16_t slot) {
   Connection& c = connections_[slot];
   io_uring_sqe* sqe = ring_.sqe();
-  io_uring_prep_recv_multishot(sqe, c.socket.get(), nullptr, 0, 0);
+  if (acceptors_[c.listener].wants_senders) {
+    io_uring_prep_recvmsg_multishot(sqe, c.socket.get(), &shape_, 0);
+  } else {
+    io_uring_prep_recv_multishot(sqe, c.socket.get(), nullptr, 0, 0);
+  }
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = Buffers::kGroup;
   sqe->user_data = pack({Kind::kConnection, slot, ++c.generation});
@@ -152,7 +180,7 @@ void Connections::received(const UserData& d, int result, uint32_t flags) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
     buffers_.lend();
     if (current && result > 0) {
-      input_.take(connections_[d.slot].stream, id, static_cast<size_t>(result));
+      result = take(connections_[d.slot], id, result);
     } else {
       buffers_.come_home(id);
     }
@@ -160,6 +188,27 @@ void Connections::received(const UserData& d, int result, uint32_t flags) {
   if (!current) return;
   if ((flags & IORING_CQE_F_MORE) == 0) ended(d.slot, result);
   settle(d.slot);
+}
+
+// Of `bytes` in a buffer that is lent, those of payload. At the end of a stream there is a header
+// and none.
+int Connections::take(Connection& c, uint16_t buffer, int bytes) {
+  int payload = bytes;
+  origin::Credentials sender;
+  if (acceptors_[c.listener].wants_senders) {
+    io_uring_recvmsg_out header;
+    std::memcpy(&header, buffers_.data(buffer), sizeof header);
+    sender = origin::read_credentials(buffers_.data(buffer) + sizeof header, header.controllen);
+    if (sender.pid == 0) sender = c.peer;
+    payload -= static_cast<int>(kHeaderBytes);
+  }
+  if (payload > 0) {
+    const auto size = static_cast<size_t>(payload);
+    input_.take(c.stream, buffer, static_cast<size_t>(bytes) - size, size, sender);
+  } else {
+    buffers_.come_home(buffer);
+  }
+  return payload;
 }
 
 // Its receive is over. Only the end of the stream, or an error, is the end of the connection.
@@ -196,9 +245,9 @@ void Connections::rearm() {
     arm(to_arm_.front());
     to_arm_.pop();
   }
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     const Acceptor& a = acceptors_[i];
-    if (a.state == Acceptor::State::kIdle && a.open < a.most) arm_accept(i);
+    if (a.state == Acceptor::State::kIdle && a.open < a.most) arm_accept(static_cast<uint16_t>(i));
   }
 }
 
@@ -219,11 +268,15 @@ void Connections::publish_counts() {
 
 void Connections::begin_drain() {
   draining_ = true;
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     Acceptor& a = acceptors_[i];
-    if (is_shut(a.socket.get())) continue;
-    if (a.state == Acceptor::State::kArmed) cancel(Kind::kAccept, i, a.generation);
-    a.state = Acceptor::State::kEnded;
+    a.left = !is_shut(a.socket.get());
+    if (!a.left) continue;
+    if (a.state == Acceptor::State::kArmed) {
+      cancel(Kind::kAccept, i, a.generation);
+    } else {
+      a.state = Acceptor::State::kEnded;
+    }
   }
   for (const Connection& c : connections_) {
     if (c.state != Connection::State::kFree) ::shutdown(c.socket.get(), SHUT_RD);
@@ -239,22 +292,22 @@ bool Connections::drained() const {
 
 void Connections::cancel() {
   closing_ = true;
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     if (acceptors_[i].state != Acceptor::State::kArmed) continue;
     cancel(Kind::kAccept, i, acceptors_[i].generation);
   }
-  for (uint16_t i = 0; i < connections_.size(); ++i) {
+  for (size_t i = 0; i < connections_.size(); ++i) {
     Connection& c = connections_[i];
     if (c.state == Connection::State::kArmed) cancel(Kind::kConnection, i, c.generation);
     if (c.state != Connection::State::kToArm) continue;
     c.state = Connection::State::kEnded;
-    settle(i);
+    settle(static_cast<uint16_t>(i));
   }
 }
 
-void Connections::cancel(Kind kind, uint16_t slot, uint32_t generation) {
+void Connections::cancel(Kind kind, size_t slot, uint32_t generation) {
   io_uring_sqe* sqe = ring_.sqe();
-  io_uring_prep_cancel64(sqe, pack({kind, slot, generation}), 0);
+  io_uring_prep_cancel64(sqe, pack({kind, static_cast<uint16_t>(slot), generation}), 0);
   sqe->user_data = pack({Kind::kCancel, 0, 0});
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <liburing.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <string>
@@ -10,6 +11,7 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/origin/credentials.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/fifo.h"
 #include "dataplane/uring/ring.h"
@@ -22,8 +24,9 @@ namespace penstock::uring {
 //
 // Accepts are one at a time, as a multishot accept cannot be kept within the limit of connections:
 // at the limit none is armed, and who comes next waits in the kernel, where it may send already.
-// A connection has a multishot receive until its end. Its slot is used again once the last
-// completion has come and the last chunk is split.
+// A connection has a multishot receive until its end, with the sender's credentials where they are
+// wanted: the kernel joins nothing in one receive that different processes sent. Its slot is used
+// again once the last completion has come and the last chunk is split.
 class Connections {
  public:
   Connections(Ring& ring, Buffers& buffers, StreamInput& input, uint32_t most);
@@ -67,38 +70,45 @@ class Connections {
     SourceStats* source;
     StreamCounts counts;
     Packet packet;  // what all packets of it have in common
+    uint16_t slot;  // the Plan's
     uint32_t buffer_size;
     uint32_t open = 0;
     uint32_t most;
     bool spread;
+    bool wants_senders;     // origin detection
     uint32_t sequence = 0;  // of its connections
     uint32_t generation = 0;
     State state = State::kIdle;
+    bool left = false;  // to the next data plane: accepts no more
   };
   struct Connection {
     enum class State : uint8_t { kFree, kArmed, kToArm, kEnded };
     Stream stream;
     Fd socket;
-    uint16_t listener = 0;
+    uint16_t listener = 0;  // index of its acceptor
     uint32_t generation = 0;
     State state = State::kFree;
-    bool shut = false;  // both ways, so that its receive ends
+    origin::Credentials peer;  // who connected: the sender, where the kernel names none
+    bool shut = false;         // both ways, so that its receive ends
   };
 
   void open(uint16_t listener, Fd socket);
+  int take(Connection& c, uint16_t buffer, int bytes);
+  // `result`: an error, or the bytes of payload; 0: the end of the stream.
   void ended(uint16_t slot, int result);
   void close(uint16_t slot);
   void arm(uint16_t slot);
   void arm_accept(uint16_t listener);
   void accept_failed(Acceptor& a, int error);
   void note_full(const Acceptor& a);
-  void cancel(Kind kind, uint16_t slot, uint32_t generation);
+  void cancel(Kind kind, size_t slot, uint32_t generation);
 
   Ring& ring_;
   Buffers& buffers_;
   StreamInput& input_;
   std::vector<Acceptor> acceptors_;
   std::vector<Connection> connections_;
+  msghdr shape_{};  // of a receive with credentials
   std::vector<uint16_t> free_;
   Fifo<uint16_t> to_arm_;
   bool draining_ = false;

@@ -36,27 +36,23 @@ constexpr seconds kDrainLimit{2};
 constexpr seconds kShardsLimit{10};
 constexpr seconds kForwardLimit{1};
 constexpr uint32_t kBuffersUnused = 2;  // the fewest there can be
+constexpr seconds kOriginsLimit{2};
 
 absl::Status too_late(std::string_view what) {
   return absl::DeadlineExceededError(cat("io: ", what, " within ", kShardsLimit.count(), " s"));
 }
 
-// A descriptor for each connection, where the system's usual limit is for fewer.
-void raise_descriptor_limit(uint32_t connections) {
+// penstockd has raised the limit as far as it may.
+void check_descriptor_limit(uint32_t connections) {
   const rlim_t needed = connections + kDescriptorsBeside;
   rlimit limit{};
   if (connections == 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
     return;
   }
-  const rlim_t allowed = limit.rlim_max;
-  limit = {needed, std::max(needed, allowed)};
-  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
-  limit = {allowed, allowed};
-  ::setrlimit(RLIMIT_NOFILE, &limit);
   spdlog::warn(
       "{} connections need {} descriptors, and {} are allowed: beyond them accepting fails; raise "
       "the limit (ulimit -n, LimitNOFILE=) or lower penstock.listeners.uds_stream.connections",
-      connections, needed, allowed);
+      connections, needed, limit.rlim_cur);
 }
 
 }  // namespace
@@ -68,11 +64,12 @@ void raise_descriptor_limit(uint32_t connections) {
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
-//  4. A buffer is the kernel's, or its packet waits for its origin, or it is the owner of exactly
-//     one slot of one shard's ring, or a forward target waits with a packet of it, or it waits to
-//     be split, or is about to go home. There are slots for all buffers in any one ring, so a push
-//     always succeeds: nothing is dropped here. Without buffers the kernel holds packets back: UDS
-//     senders and writers wait, UDP is dropped by the kernel and counted as missed.
+//  4. A buffer is the kernel's, or the owner of exactly one slot of one shard's ring, or waits to
+//  be
+//     split or for its sender's origin, or a forward target waits with a packet of it, or it is
+//     about to go home. There are slots for all buffers in any one ring, so a push always succeeds:
+//     nothing is dropped here. Without buffers the kernel holds packets back: UDS senders and
+//     writers wait, UDP is dropped by the kernel and counted as missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
 //  6. Without work the thread sleeps in the kernel with no limit. Only what is starved of buffers,
 //     or waits to be split, needs to look at the shards, every kStarvedWait, as finishing a packet
@@ -82,8 +79,7 @@ void raise_descriptor_limit(uint32_t connections) {
 //  8. The forwarder sends at the end of a pass, and whenever it has a burst. It waits for no
 //     target; one whose socket is full is looked at again when the kernel says it has room.
 //  9. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
-//     then the origins of packets that wait for one, then targets that take nothing, then the
-//     shards.
+//     then targets that take nothing, then the origins that packets wait for, and the shards.
 
 absl::Status check_buffers(const Plan& plan) {
   if (!std::has_single_bit(plan.io_buffers) || plan.io_buffers > Buffers::kCountMax) {
@@ -123,7 +119,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
                    Assemblies::create(assemblies_of(plan), plan.dogstatsd.buffer_size));
   loop->loans_ = std::make_unique<Loans>(*loop->buffers_, *loop->assemblies_, assemblies_of(plan));
   for (const Outlet& o : outlets) assert(o.ring->slots() >= io_ring_slots(plan));
-  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan));
+  loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan), std::move(origins));
   loop->input_ =
       std::make_unique<StreamInput>(*loop->buffers_, *loop->assemblies_, *loop->outlets_);
   loop->connections_ =
@@ -132,8 +128,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   for (uint16_t i = 0; i < plan.listener_count; ++i) {
     RETURN_IF_ERROR(loop->add_listener(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
   }
-  loop->origins_ = std::move(origins);
-  raise_descriptor_limit(streams);
+  check_descriptor_limit(streams);
   ASSIGN_OR_RETURN(loop->sleeper_, Sleeper::create());
   return loop;
 }
@@ -172,7 +167,6 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_acquire)) RETURN_IF_ERROR(pass(patience()));
   RETURN_IF_ERROR(drain());
   RETURN_IF_ERROR(cancel());
-  RETURN_IF_ERROR(wait_for_origins());
   RETURN_IF_ERROR(wait_for_targets());
   RETURN_IF_ERROR(wait_for_shards());
   connections_->publish_counts();
@@ -193,13 +187,8 @@ absl::Status Loop::start() {
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  const Now now = read_clock();
-  outlets_->set_arrival(now.unix_ms);
+  outlets_->begin_pass(read_clock().unix_ms);
   taken_ = 0;
-  if (origins_ != nullptr) {
-    origins_->begin_pass(now.unix_ms);
-    origins_->settle([this](const Packet& p) { outlets_->dispatch(p); });
-  }
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -208,7 +197,6 @@ absl::Status Loop::pass(Micros limit) {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
-  if (origins_ != nullptr) origins_->end_pass();
   hand_over();
   for (Listener& l : listeners_) l.publish_counts();
   connections_->publish_counts();
@@ -217,9 +205,10 @@ absl::Status Loop::pass(Micros limit) {
   return forwarder_ != nullptr ? forwarder_->status() : absl::OkStatus();
 }
 
-// Publishes what came, takes back what the shards have finished, and goes on with what waited for
-// them.
+// Publishes what came, and what waited for its origin; takes back what the shards have finished,
+// and goes on with what waited for them.
 void Loop::hand_over() {
+  outlets_->settle();
   outlets_->flush();
   reclaim();
   if (input_->waiting()) {
@@ -317,7 +306,9 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     }
     if (packet.has_value()) {
       packet->owner = owner_of_buffer(id);
-      route(*packet, listeners_[d.slot]);
+      const Listener& from = listeners_[d.slot];
+      if (from.spread()) packet->flow = outlets_->spread_flow();
+      outlets_->take(*packet, packet->owner, from.sender(), from.slot());
     } else {
       buffers_->come_home(id);
     }
@@ -335,14 +326,6 @@ void Loop::ended(Listener& l, int result) {
     l.set_state(State::kFailed);
     spdlog::error("listener {}: receiving failed: {}; trying again", l.name(), strerror(-result));
   }
-}
-
-void Loop::route(Packet& packet, const Listener& from) {
-  packet.arrival = outlets_->next_arrival();
-  if (from.spread()) packet.flow = outlets_->spread_flow();
-  if (origins_ == nullptr || !origins_->wanted(from.slot())) return outlets_->dispatch(packet);
-  origins_->take(packet, from.sender(), from.slot(),
-                 [this](const Packet& p) { outlets_->dispatch(p); });
 }
 
 void Loop::reclaim() {
@@ -408,19 +391,6 @@ absl::Status Loop::cancel() {
   return absl::OkStatus();
 }
 
-// The answers are a matter of microseconds; should they not come, the packets go without.
-absl::Status Loop::wait_for_origins() {
-  const auto deadline = SteadyClock::now() + kDrainLimit;
-  while (packets_wait()) {
-    if (SteadyClock::now() > deadline)
-      origins_->give_up([this](const Packet& p) { outlets_->dispatch(p); });
-    RETURN_IF_ERROR(pass(kStarvedWait));
-  }
-  return absl::OkStatus();
-}
-
-bool Loop::packets_wait() const { return origins_ != nullptr && origins_->waiting() != 0; }
-
 bool Loop::armed() const { return any(State::kArmed) || connections_->armed() || pipes_->armed(); }
 
 absl::Status Loop::wait_for_targets() {
@@ -436,14 +406,17 @@ absl::Status Loop::wait_for_targets() {
 
 // What comes forth yet is sent at once or not at all: it waited for a shard until now.
 absl::Status Loop::wait_for_shards() {
-  const auto deadline = SteadyClock::now() + kShardsLimit;
+  const auto begun = SteadyClock::now();
   pipes_->end();
   const auto hand_over_all = [this] {
     hand_over();
     if (forwarder_ != nullptr) forwarder_->give_up();
   };
   for (hand_over_all(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over_all()) {
-    if (SteadyClock::now() > deadline) return too_late("the shards did not finish their packets");
+    const auto waited = SteadyClock::now() - begun;
+    if (waited > kShardsLimit) return too_late("the shards did not finish their packets");
+    // Answers are a matter of microseconds; should they not come, the packets go without.
+    if (waited > kOriginsLimit) outlets_->give_up();
     std::this_thread::sleep_for(kStarvedWait);
   }
   return absl::OkStatus();

@@ -66,17 +66,14 @@ class Loop {
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);
-  void route(Packet& packet, const Listener& from);
   void reclaim();
   void hand_over();
   void forward();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
-  absl::Status wait_for_origins();
   absl::Status wait_for_targets();
   absl::Status wait_for_shards();
-  [[nodiscard]] bool packets_wait() const;
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
   [[nodiscard]] bool drained() const;
@@ -91,7 +88,6 @@ class Loop {
   std::unique_ptr<Loans> loans_;
   std::vector<Listener> listeners_;  // of datagrams
   std::unique_ptr<Outlets> outlets_;
-  std::unique_ptr<origin::Origins> origins_;  // null: no listener wants them
   std::unique_ptr<StreamInput> input_;
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Pipes> pipes_;

@@ -54,7 +54,7 @@ void Pipes::read(const UserData& d, int result, uint32_t flags) {
     const auto id = static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
     buffers_.lend();
     if (current && result > 0) {
-      input_.take(pipes_[d.slot].stream, id, static_cast<size_t>(result));
+      input_.take(pipes_[d.slot].stream, id, 0, static_cast<size_t>(result), {});
     } else {
       buffers_.come_home(id);
     }

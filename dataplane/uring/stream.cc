@@ -20,9 +20,10 @@ void StreamCounts::publish(SourceStats& to) {
   *this = {};
 }
 
-void StreamInput::take(Stream& stream, uint16_t buffer, size_t bytes) {
+void StreamInput::take(Stream& stream, uint16_t buffer, size_t offset, size_t bytes,
+                       const origin::Credentials& sender) {
   const uint32_t flow = stream.spread ? outlets_.spread_flow() : stream.packet.flow;
-  Chunk chunk{&stream, {buffers_.data(buffer), bytes}, {}, flow, buffer};
+  Chunk chunk{{}, &stream, {buffers_.data(buffer) + offset, bytes}, flow, sender, buffer};
   if (held_.empty() && split(chunk)) return;
   ++stream.held;
   held_.push(chunk);
@@ -45,12 +46,14 @@ bool StreamInput::split(Chunk& chunk) {
         finish(chunk);
         return true;
       case Found::kPayload:
-        if (chunk.last.has_value()) dispatch(s, *chunk.last, owner_of_buffer(chunk.buffer), false);
+        if (chunk.last.has_value()) {
+          dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer), false);
+        }
         chunk.last = packet;
         break;
       case Found::kAssembled:
         assert(!chunk.last.has_value());  // it began before the chunk
-        dispatch(s, packet, owner_of_assembly(s.assembly), true);
+        dispatch(chunk, packet, owner_of_assembly(s.assembly), true);
         s.assembly = Assemblies::kNone;
         break;
       case Found::kNeedsStorage:
@@ -76,18 +79,18 @@ bool StreamInput::split(Chunk& chunk) {
 
 void StreamInput::finish(Chunk& chunk) {
   if (chunk.last.has_value()) {
-    dispatch(*chunk.stream, *chunk.last, owner_of_buffer(chunk.buffer), true);
+    dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer), true);
   } else {
     buffers_.come_home(chunk.buffer);
   }
 }
 
-void StreamInput::dispatch(const Stream& stream, Packet packet, uint64_t memory, bool last) {
+void StreamInput::dispatch(const Chunk& chunk, Packet& packet, uint64_t memory, bool last) {
+  const Stream& stream = *chunk.stream;
   stream.counts->received_bytes += packet.len;
   ++stream.counts->dispatched;
   packet.owner = last ? memory : 0;
-  packet.arrival = outlets_.next_arrival();
-  outlets_.dispatch(packet, memory);
+  outlets_.take(packet, memory, chunk.sender, stream.listener);
 }
 
 void StreamInput::end(Stream& stream) {

@@ -7,6 +7,7 @@
 
 #include "dataplane/api/stats.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/origin/credentials.h"
 #include "dataplane/uring/assemblies.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/fifo.h"
@@ -34,7 +35,8 @@ struct Stream {
   std::variant<framing::FrameSplitter, framing::LineSplitter> splitter = framing::FrameSplitter(0);
   Packet packet{};
   StreamCounts* counts = nullptr;
-  uint16_t slot = 0;  // the owner's name for it
+  uint16_t listener = 0;  // the Plan's
+  uint16_t slot = 0;      // the owner's name for it
   uint32_t assembly = Assemblies::kNone;
   uint32_t held = 0;     // chunks of it that wait
   bool spread = false;   // its packets may go to any shard, those of one buffer to one
@@ -55,8 +57,10 @@ class StreamInput {
   StreamInput(Buffers& buffers, Assemblies& assemblies, Outlets& outlets)
       : buffers_(buffers), assemblies_(assemblies), outlets_(outlets), held_(buffers.count()) {}
 
-  // Takes the first `bytes` of a buffer that is lent.
-  void take(Stream& stream, uint16_t buffer, size_t bytes);
+  // Takes what `sender` has sent, `bytes` of a buffer that is lent from `offset` on. A packet that
+  // several have sent is the last one's.
+  void take(Stream& stream, uint16_t buffer, size_t offset, size_t bytes,
+            const origin::Credentials& sender);
 
   // Goes on with what waits, as far as there is room now. Calls `done(stream)` when the last chunk
   // of a stream that waited is through.
@@ -73,16 +77,18 @@ class StreamInput {
   // What is left of one buffer. `last` is split off and not yet dispatched: it owns the buffer, if
   // no other packet of the buffer follows it.
   struct Chunk {
-    Stream* stream;
-    std::span<const uint8_t> rest;
     std::optional<Packet> last;
-    uint32_t flow;  // of all its packets
-    uint16_t buffer;
+    Stream* stream = nullptr;
+    std::span<const uint8_t> rest;
+    uint32_t flow = 0;  // of all its packets
+    origin::Credentials sender;
+    uint16_t buffer = 0;
   };
 
   bool split(Chunk& chunk);
   void finish(Chunk& chunk);
-  void dispatch(const Stream& stream, Packet packet, uint64_t memory, bool last);
+  // `last`: of those in `memory`, which it then owns.
+  void dispatch(const Chunk& chunk, Packet& packet, uint64_t memory, bool last);
 
   Buffers& buffers_;
   Assemblies& assemblies_;

@@ -33,7 +33,7 @@ def test_a_good_configuration_passes_the_check(penstockd, config):
     ("penstock:\n  limits:\n    memo_bytes: 3 bananas\n", ["penstock.yaml:3", "memo_bytes", "3 bananas"]),
     ("penstock:\n  exporters:\n    jsnol: {path: x}\n", ["penstock.yaml:3", "jsnol", "jsonl"]),
     ("penstock:\n  ports:\n    - device: net_null0\n      que: 1\n", ["penstock.yaml:4", "que", "queues"]),
-    ("dogstatsd_port: eight\n", ["penstock.yaml:1", "dogstatsd_port", "eight"]),
+    ("dogstatsd_buffer_size: eight\n", ["penstock.yaml:1", "dogstatsd_buffer_size", "eight"]),
     ("penstock: [\n", ["penstock.yaml"]),
     ("penstock:\n  wrong1: 1\n  wrong2: 2\n", ["wrong1", "wrong2"]),  # all, not just the first
 ])

@@ -224,7 +224,7 @@ def test_usage(args, says):
 
 def test_wrong_configuration(folder):
     path = folder / "penstock.yaml"
-    path.write_text("dogstatsd_port: eight\npenstock:\n  idel: busy\n")
+    path.write_text("dogstatsd_buffer_size: eight\npenstock:\n  idel: busy\n")
     done = explain("--config", str(path), "a:1|c")
     assert done.returncode == USAGE and done.stdout == b""
     for word in (b"penstock.yaml:1", b"eight", b"penstock.yaml:3", b"idle"):

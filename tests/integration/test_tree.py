@@ -77,7 +77,8 @@ def test_includes_are_written_from_the_root():
 @pytest.mark.parametrize("header, home", [(r"rte_", "nic"), (r"liburing", "uring")])
 def test_library_stays_in_its_folder(header, home):
     wrong = [f"{name} includes {path}" for name in sources() for path in includes(name)
-             if re.match(header, path) and not name.startswith((f"dataplane/{home}/", f"tests/unit/{home}/", "bench/"))
+             if re.match(header, path) and not name.startswith((f"dataplane/{home}/", "bench/"))
+             and not re.match(f"tests/(unit|fuzz)/{home}/", name)
              and name != f"tools/pktgen/{GENERATOR.get(home)}"]
     assert not wrong
 

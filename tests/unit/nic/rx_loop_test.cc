@@ -116,6 +116,36 @@ TEST_F(RxLoopTest, NoAddressesMeansAny) {
   EXPECT_EQ(stats_->dispatched.get(), 1u);
 }
 
+TEST_F(RxLoopTest, SeveralPortsAndAddresses) {
+  start(Wiring::kInline, 1, [](Plan& p) {
+    PortPlan& port = p.ports[0];
+    port.udp_ports[port.udp_port_count++] = 9125;
+    port.addresses[port.address_count++] = {.bytes = {10, 0, 0, 3}, .family = 4};
+  });
+  auto loop = inline_loop();
+  const auto ours = [&](const std::string& address, uint16_t port) {
+    const uint64_t before = stats_->dispatched.get();
+    const std::string from = address.find(':') == std::string::npos ? "10.0.0.2" : "fd00::2";
+    Pkt packet;
+    if (from == "10.0.0.2") {
+      packet.ip4(from, address);
+    } else {
+      packet.ip6(from, address);
+    }
+    wire_->send(packet.udp(40000, port).text("a:1|c").build());
+    loop.pass();
+    return stats_->dispatched.get() == before + 1;
+  };
+  for (const char* address : {"10.0.0.1", "10.0.0.3", "fd00::1"}) {
+    EXPECT_TRUE(ours(address, 8125)) << address;
+    EXPECT_TRUE(ours(address, 9125)) << address;
+    EXPECT_FALSE(ours(address, 8126)) << address;
+  }
+  EXPECT_FALSE(ours("10.0.0.4", 8125));
+  EXPECT_FALSE(ours("fd00::3", 9125));
+  EXPECT_EQ(stats_->not_ours.get(), 5u);
+}
+
 TEST_F(RxLoopTest, TakesBurstsUntilTheNicIsEmpty) {
   start(Wiring::kInline, 1);
   auto loop = inline_loop();

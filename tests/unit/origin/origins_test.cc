@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/api/io_memory.h"
 #include "tests/unit/origin/fake_proc.h"
 
 namespace penstock::origin {
@@ -272,14 +273,14 @@ TEST_F(OriginsTest, ContainersAreBounded) {
   EXPECT_EQ(counted(), 6u);
 }
 
-TEST(Resolver, QuestionsAreHalfOfTheBuffers) {
+TEST(OriginPlaces, AreHalfOfTheBuffers) {
   struct Case {
-    uint32_t buffers, questions;
+    uint32_t buffers, places;
   };
   for (const Case c : {Case{1, 1}, {2, 1}, {16, 8}, {1024, 512}, {32768, 16384}}) {
     auto plan = make_plan();
     plan->io_buffers = c.buffers;
-    EXPECT_EQ(Resolver::questions(*plan), c.questions) << c.buffers;
+    EXPECT_EQ(origin_places_of(*plan), c.places) << c.buffers;
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include "dataplane/api/io_memory.h"
 #include "dataplane/uring/loop.h"
+#include "detection.h"
 
 namespace penstock::uring {
 
@@ -86,6 +87,41 @@ class Client {
   Fd fd_;
 };
 
+inline std::string frame(std::string_view payload) {
+  const auto n = static_cast<uint32_t>(payload.size());
+  std::string out;
+  for (int i = 0; i < 4; ++i) out += static_cast<char>(n >> 8 * i);
+  return out.append(payload);
+}
+
+// A client's connection.
+class StreamClient {
+ public:
+  explicit StreamClient(const Endpoint& to) : fd_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+    EXPECT_EQ(::connect(fd_.get(), to.get(), to.size), 0) << strerror(errno);
+  }
+  // Blocks while the receiver is full.
+  void send(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      ASSERT_GT(n, 0) << strerror(errno);
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  // How many bytes were taken; 0 if there is no room.
+  [[nodiscard]] size_t try_send(std::string_view bytes) const {
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n < 0 ? 0 : static_cast<size_t>(n);
+  }
+  [[nodiscard]] bool closed_by_server() const {
+    char byte;
+    return ::recv(fd_.get(), &byte, 1, MSG_DONTWAIT) == 0;
+  }
+
+ private:
+  Fd fd_;
+};
+
 // A loop on real sockets. The test is the shards: it takes packets out of the rings itself, as
 // slowly as it likes.
 class LoopTest : public testing::Test {
@@ -106,7 +142,11 @@ class LoopTest : public testing::Test {
       while (!returned_) finish_all();
       thread_.join();
     }
+    if (detection_ != nullptr) detection_->stop();
   }
+
+  // From now on the Unix sockets that are added detect origins.
+  void detect(const std::string& proc_root) { proc_root_ = proc_root; }
 
   Endpoint add_uds(bool eol_required = false) {
     Endpoint e;
@@ -150,6 +190,7 @@ class LoopTest : public testing::Test {
   }
 
   void create(size_t shards = 1) {
+    if (!proc_root_.empty()) detection_ = std::make_unique<Detection>(*plan_, proc_root_);
     finish_plan(*plan_);
     std::vector<SourceStats*> sources;
     std::vector<LossStats*> losses;
@@ -163,15 +204,17 @@ class LoopTest : public testing::Test {
       sleepers_.push_back(*Sleeper::create());
       outlets.push_back({rings_.back().get(), sleepers_.back().get()});
     }
-    auto loop =
-        Loop::create(*plan_, std::move(sockets_), sources, losses, outlets, std::move(origins_));
+    auto loop = Loop::create(*plan_, std::move(sockets_), sources, losses, outlets,
+                             detection_ != nullptr ? detection_->origins(*plan_) : nullptr);
     ASSERT_TRUE(loop.ok()) << loop.status();
     loop_ = *std::move(loop);
   }
 
   void start(size_t shards = 1) {
     create(shards);
-    if (!HasFatalFailure()) launch();
+    if (HasFatalFailure()) return;
+    if (detection_ != nullptr) detection_->start(*loop_);
+    launch();
   }
 
   void launch() {
@@ -227,7 +270,8 @@ class LoopTest : public testing::Test {
   std::array<LossStats, kListeners> losses_;
   std::vector<std::unique_ptr<PacketRing>> rings_;
   std::vector<std::unique_ptr<Sleeper>> sleepers_;
-  std::unique_ptr<origin::Origins> origins_;
+  std::string proc_root_;                 // empty: no origins
+  std::unique_ptr<Detection> detection_;  // with the loop
   std::unique_ptr<Loop> loop_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> returned_{false};
@@ -250,6 +294,8 @@ class LoopTest : public testing::Test {
     l.name = plan_->add_text(name);
     l.kind = kind;
     l.eol_required = eol ? 1 : 0;
+    const bool has_senders = kind == ListenerKind::kUdsDatagram || kind == ListenerKind::kUdsStream;
+    l.origin_detection = has_senders && !proc_root_.empty() ? 1 : 0;
     return l;
   }
 

@@ -1,10 +1,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <functional>
 
-#include "dataplane/core/senders.h"
-#include "dataplane/origin/resolver.h"
 #include "loop_fixture.h"
 #include "tests/unit/origin/fake_proc.h"
 
@@ -15,57 +14,24 @@ namespace {
 // proc file system of a folder.
 class OriginLoopTest : public LoopTest {
  protected:
-  ~OriginLoopTest() override {
-    if (thread_.joinable()) finish();
-    stop_resolver();
+  OriginLoopTest() { detect(proc_.root()); }
+
+  // The resolver's thread is not started yet.
+  void start_without_answers() {
+    create();
+    launch();
   }
 
-  Endpoint add_detecting() {
-    const Endpoint e = add_uds();
-    plan_->listeners[plan_->listener_count - 1].origin_detection = 1;
-    return e;
+  // The container of the packet that was taken last: the digit it is made of; 0: none.
+  [[nodiscard]] char last_container() const {
+    const std::string_view tag = detection_->senders.tag(last_.origin);
+    return tag.empty() ? '\0' : tag.back();
   }
-
-  // `slow`: the resolver's thread is not started yet.
-  void start_detecting(bool slow = false) {
-    plan_->limits.origins = 64;
-    plan_->proc_root = plan_->add_text(proc_.root());
-    resolver_ = *origin::Resolver::create(*plan_, senders_);
-    std::vector<OriginStats*> stats;
-    for (size_t i = 0; i < plan_->listener_count; ++i) {
-      stats.push_back(plan_->listeners[i].origin_detection != 0 ? &origin_stats_[i] : nullptr);
-    }
-    origins_ = std::make_unique<origin::Origins>(*plan_, *resolver_, std::move(stats));
-    start();
-    if (!slow) start_resolver();
+  [[nodiscard]] const OriginStats& origins(size_t listener = 0) const {
+    return detection_->stats[listener];
   }
-
-  void start_resolver() {
-    resolver_thread_ =
-        std::thread([this] { resolver_->run(stop_resolving_, [this] { loop_->wake(); }); });
-  }
-
-  void stop_resolver() {
-    stop_resolving_ = true;
-    if (resolver_ != nullptr) resolver_->wake();
-    if (resolver_thread_.joinable()) resolver_thread_.join();
-  }
-
-  void finish() {
-    request_stop();
-    while (!returned_) finish_all();
-    thread_.join();
-  }
-
-  // The container of the packet that was taken last.
-  [[nodiscard]] std::string_view last_container() const { return senders_.tag(last_.origin); }
 
   const origin::FakeProc proc_;
-  Senders senders_{16};
-  std::array<OriginStats, kListeners> origin_stats_;
-  std::unique_ptr<origin::Resolver> resolver_;
-  std::atomic<bool> stop_resolving_{false};
-  std::thread resolver_thread_;
 };
 
 // Runs `send` in a process of its own, which ends at once.
@@ -84,28 +50,30 @@ uint32_t own_pid() { return static_cast<uint32_t>(::getpid()); }
 
 TEST_F(OriginLoopTest, EvenTheFirstPacketHasItsOrigin) {
   proc_.put(own_pid(), origin::container('a'));
-  const Endpoint e = add_detecting();
-  start_detecting();
+  const Endpoint e = add_uds();
+  start();
   const Client client(e);
   for (size_t i = 0; i < 300; ++i) {
     client.send(numbered(i));
     EXPECT_EQ(take(1), std::vector{numbered(i)});
-    EXPECT_EQ(last_container(), "container_id:" + origin::container('a'));
+    EXPECT_EQ(last_container(), 'a');
     EXPECT_NE(last_.owner, 0u);
     EXPECT_NE(last_.arrival, 0u);
   }
   stop_and_expect_ok();
-  EXPECT_EQ(origin_stats_[0].origin_container.get(), 300u);
-  EXPECT_EQ(origin_stats_[0].origin_lookups.get(), 1u);
+  EXPECT_EQ(origins().origin_container.get(), 300u);
+  EXPECT_EQ(origins().origin_lookups.get(), 1u);
   EXPECT_EQ(sources_[0].dispatched.get(), 300u);
 }
 
 TEST_F(OriginLoopTest, OnlyListenersThatDetectHaveThem) {
   proc_.put(own_pid(), origin::container('a'));
-  const Endpoint detecting = add_detecting();
+  const Endpoint detecting = add_uds();
+  detect("");
   const Endpoint plain = add_uds();
+  detect(proc_.root());
   const Endpoint udp = add_udp();
-  start_detecting();
+  start();
   for (const Endpoint& e : {plain, udp}) {
     Client(e).send("x:1|c");
     take(1);
@@ -121,8 +89,8 @@ TEST_F(OriginLoopTest, WhatRootSaysIsAReplay) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   proc_.put(own_pid(), origin::container('a'));
   proc_.put(77, origin::container('b'));
-  const Endpoint e = add_detecting();
-  start_detecting();
+  const Endpoint e = add_uds();
+  start();
   const Fd socket(::socket(AF_UNIX, SOCK_DGRAM, 0));
   ASSERT_EQ(::connect(socket.get(), e.get(), e.size), 0);
   const auto send = [&](gid_t gid) {
@@ -147,26 +115,26 @@ TEST_F(OriginLoopTest, WhatRootSaysIsAReplay) {
   EXPECT_EQ(last_.origin, 0u);
   send(0);
   take(1);
-  EXPECT_EQ(last_container(), "container_id:" + origin::container('a'));
+  EXPECT_EQ(last_container(), 'a');
   stop_and_expect_ok();
-  EXPECT_EQ(origin_stats_[0].origin_replayed.get(), 1u);
-  EXPECT_EQ(origin_stats_[0].origin_container.get(), 1u);
+  EXPECT_EQ(origins().origin_replayed.get(), 1u);
+  EXPECT_EQ(origins().origin_container.get(), 1u);
 }
 
 // More processes than packets may wait, all new at once, before anything is answered.
 TEST_F(OriginLoopTest, ManyNewProcessesAtOnceLoseNothing) {
-  const Endpoint e = add_detecting();
-  start_detecting(/*slow=*/true);
+  const Endpoint e = add_uds();
+  start_without_answers();
   proc_.put(own_pid(), "");
   constexpr size_t kChildren = 60;
   for (size_t i = 0; i < kChildren; ++i) in_child([&] { Client(e).send("child:1|c"); });
   ASSERT_TRUE(eventually([&] { return sources_[0].received.get() == kChildren; }));
-  start_resolver();
+  detection_->start(*loop_);
   take(kChildren);
   Client(e).send("parent:1|c");
   take(1);
   stop_and_expect_ok();
-  const OriginStats& s = origin_stats_[0];
+  const OriginStats& s = origins();
   EXPECT_EQ(s.origin_waited.get(), 33u) << "half of 64 buffers, and the parent's";
   EXPECT_EQ(s.origin_unresolved.get(), kChildren - 32);
   EXPECT_EQ(s.origin_errors.get(), 32u) << "they have ended";
@@ -176,28 +144,97 @@ TEST_F(OriginLoopTest, ManyNewProcessesAtOnceLoseNothing) {
 // A stop waits for answers, and with them for the packets.
 TEST_F(OriginLoopTest, StopDeliversWhatWaits) {
   proc_.put(own_pid(), origin::container('a'));
-  const Endpoint e = add_detecting();
-  start_detecting(/*slow=*/true);
+  const Endpoint e = add_uds();
+  start_without_answers();
   const Client client(e);
   for (size_t i = 0; i < 5; ++i) client.send(numbered(i));
   ASSERT_TRUE(eventually([&] { return sources_[0].received.get() == 5; }));
   request_stop();
   EXPECT_FALSE(eventually([&] { return returned_.load(); }, 50ms));
-  start_resolver();
+  detection_->start(*loop_);
   stop_and_expect_ok();
   EXPECT_EQ(all_.size(), 5u);
-  EXPECT_EQ(origin_stats_[0].origin_container.get(), 5u);
+  EXPECT_EQ(origins().origin_container.get(), 5u);
 }
 
 TEST_F(OriginLoopTest, AStopIsNotHeldUpByAResolverThatHangs) {
-  const Endpoint e = add_detecting();
-  start_detecting(/*slow=*/true);
+  const Endpoint e = add_uds();
+  start_without_answers();
   const Client client(e);
   for (size_t i = 0; i < 5; ++i) client.send(numbered(i));
   ASSERT_TRUE(eventually([&] { return sources_[0].received.get() == 5; }));
   stop_and_expect_ok();
   EXPECT_EQ(all_.size(), 5u);
-  EXPECT_EQ(origin_stats_[0].origin_unresolved.get(), 5u);
+  EXPECT_EQ(origins().origin_unresolved.get(), 5u);
+}
+
+// A stream of its own for each process, and one that two processes write to in turn.
+TEST_F(OriginLoopTest, StreamsHaveTheirSendersToo) {
+  proc_.put(own_pid(), origin::container('a'));
+  const Endpoint e = add_stream();
+  start();
+  const StreamClient client(e);
+  for (size_t i = 0; i < 300; ++i) {
+    client.send(frame("x:1|c") + frame(numbered(i)));
+    EXPECT_EQ(take(2), (std::vector<std::string>{"x:1|c", numbered(i)}));
+    EXPECT_EQ(last_container(), 'a');
+  }
+  stop_and_expect_ok();
+  EXPECT_EQ(origins().origin_container.get(), 600u);
+  EXPECT_EQ(origins().origin_lookups.get(), 1u);
+  EXPECT_EQ(sources_[0].dispatched.get(), 600u);
+}
+
+// The kernel joins nothing that two processes wrote, so each packet has its sender; a packet of
+// both has the last.
+TEST_F(OriginLoopTest, APacketOfTwoSendersIsTheLasts) {
+  const Endpoint e = add_stream();
+  start();
+  const StreamClient client(e);
+  int go[2];
+  ASSERT_EQ(::pipe(go), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    char byte;
+    if (::read(go[0], &byte, 1) == 1) client.send(std::string_view(frame("ab:1|c")).substr(6));
+    if (::read(go[0], &byte, 1) == 1) client.send(frame("child:1|c"));
+    ::pause();
+  }
+  proc_.put(own_pid(), origin::container('a'));
+  proc_.put(static_cast<uint32_t>(child), origin::container('b'));
+  client.send(frame("own:1|c") + frame("ab:1|c").substr(0, 6));
+  take(1);
+  EXPECT_EQ(last_container(), 'a');
+  ASSERT_EQ(::write(go[1], "x", 1), 1);
+  EXPECT_EQ(take(1), std::vector<std::string>{"ab:1|c"});
+  EXPECT_EQ(last_container(), 'b');
+  ASSERT_EQ(::write(go[1], "x", 1), 1);
+  EXPECT_EQ(take(1), std::vector<std::string>{"child:1|c"});
+  EXPECT_EQ(last_container(), 'b');
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(go[0]);
+  ::close(go[1]);
+}
+
+// Many small frames in each buffer, more than may wait, while nothing is answered.
+TEST_F(OriginLoopTest, FramesThatWaitKeepTheirBufferAndOrder) {
+  proc_.put(own_pid(), origin::container('a'));
+  const Endpoint e = add_stream();
+  start_without_answers();
+  const StreamClient client(e);
+  std::string bytes;
+  for (size_t i = 0; i < 500; ++i) bytes += frame(numbered(i));
+  client.send(bytes);
+  for (size_t i = 0; i < 400; ++i) EXPECT_EQ(take(1), std::vector{numbered(i)});
+  detection_->start(*loop_);
+  for (size_t i = 400; i < 500; ++i) EXPECT_EQ(take(1), std::vector{numbered(i)});
+  client.send(frame("last:1|c"));
+  take(1);
+  EXPECT_EQ(last_container(), 'a');
+  stop_and_expect_ok();
+  EXPECT_EQ(origins().origin_unresolved.get() + origins().origin_container.get(), 501u);
+  EXPECT_GT(origins().origin_unresolved.get(), 400u);
 }
 
 }  // namespace

@@ -5,43 +5,15 @@
 namespace penstock::uring {
 namespace {
 
-std::string frame(std::string_view payload) {
-  const auto n = static_cast<uint32_t>(payload.size());
-  std::string out;
-  for (int i = 0; i < 4; ++i) out += static_cast<char>(n >> 8 * i);
-  return out.append(payload);
-}
-
-// A client's connection.
-class StreamClient {
- public:
-  explicit StreamClient(const Endpoint& to) : fd_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
-    EXPECT_EQ(::connect(fd_.get(), to.get(), to.size), 0) << strerror(errno);
-  }
-  // Blocks while the receiver is full.
-  void send(std::string_view bytes) const {
-    while (!bytes.empty()) {
-      const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      ASSERT_GT(n, 0) << strerror(errno);
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-  // How many bytes were taken; 0 if there is no room.
-  [[nodiscard]] size_t try_send(std::string_view bytes) const {
-    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return n < 0 ? 0 : static_cast<size_t>(n);
-  }
-  [[nodiscard]] bool closed_by_server() const {
-    char byte;
-    return ::recv(fd_.get(), &byte, 1, MSG_DONTWAIT) == 0;
-  }
-
- private:
-  Fd fd_;
-};
-
+// All of it is tested twice, the second time with the senders' credentials before each payload.
 class StreamTest : public LoopTest {
  protected:
+  StreamTest() {
+#ifdef PENSTOCK_DETECT_ORIGINS
+    detect("/proc");
+#endif
+  }
+
   // Every packet that was received is in one bucket.
   void expect_exact(size_t listener = 0) {
     const SourceStats& s = sources_[listener];
