@@ -16,6 +16,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
 #include <thread>
@@ -25,7 +26,9 @@
 #include "dataplane/core/senders.h"
 #include "dataplane/core/sleeper.h"
 #include "dataplane/origin/resolver.h"
+#include "dataplane/uring/io_loop.h"
 #include "dataplane/uring/loop.h"
+#include "tests/support/small_plan.h"
 
 namespace penstock {
 namespace {
@@ -233,11 +236,14 @@ void BM_Origins(benchmark::State& state) {
 BENCHMARK(BM_Origins)->Arg(1)->Arg(1000)->Arg(50000);
 
 // The same work by recvmmsg: batches of up to 64 into free buffers, published to the shard's ring.
-// Without credentials and sender's address.
+// `sender`: with its credentials (UDS) or address (UDP), by which the io loop chooses the shard;
+// otherwise as plain as it can be.
 class RecvmmsgReceiver {
  public:
-  RecvmmsgReceiver(int fd, PacketRing& ring, Sleeper& sleeper)
-      : fd_(fd), ring_(ring), sleeper_(sleeper), memory_(kBuffers * kBufferSize) {
+  RecvmmsgReceiver(int fd, bool sender, PacketRing& ring, Sleeper& sleeper)
+      : fd_(fd), sender_(sender), ring_(ring), sleeper_(sleeper), memory_(kBuffers * kBufferSize) {
+    const int on = sender ? 1 : 0;
+    ::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);  // UDP has none, and refuses
     for (size_t i = 0; i < kBuffers; ++i) free_.push_back(i);
     const timeval wakeup{.tv_sec = 0, .tv_usec = 10'000};
     ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wakeup, sizeof wakeup);
@@ -262,6 +268,11 @@ class RecvmmsgReceiver {
       messages_[i].msg_hdr = {};
       messages_[i].msg_hdr.msg_iov = &iov_[i];
       messages_[i].msg_hdr.msg_iovlen = 1;
+      if (!sender_) continue;
+      messages_[i].msg_hdr.msg_name = &names_[i];
+      messages_[i].msg_hdr.msg_namelen = sizeof names_[i];
+      messages_[i].msg_hdr.msg_control = controls_[i].data();
+      messages_[i].msg_hdr.msg_controllen = controls_[i].size();
     }
     const int got = ::recvmmsg(fd_, messages_.data(), n, MSG_WAITFORONE, nullptr);
     if (got <= 0) return 0;
@@ -278,34 +289,85 @@ class RecvmmsgReceiver {
   }
 
   int fd_;
+  bool sender_;
   PacketRing& ring_;
   Sleeper& sleeper_;
   std::vector<uint8_t> memory_;
   std::vector<size_t> free_;
   std::array<iovec, kBatch> iov_{};
   std::array<mmsghdr, kBatch> messages_{};
+  std::array<sockaddr_in6, kBatch> names_{};
+  std::array<std::array<char, CMSG_SPACE(sizeof(ucred))>, kBatch> controls_{};
   std::array<Packet, kBatch> packets_{};
 };
 
-void BM_Recvmmsg(benchmark::State& state, ListenerKind kind) {
+void BM_Recvmmsg(benchmark::State& state, ListenerKind kind, bool sender) {
   Pair sockets = make_pair(kind);
   PacketRing ring(1024);
   auto sleeper = *Sleeper::create();
   Counter received;
   std::atomic<bool> stop{false};
   std::thread shard(finish_packets, std::ref(ring), std::ref(*sleeper), std::cref(stop));
-  RecvmmsgReceiver work(sockets.receiver.get(), ring, *sleeper);
+  RecvmmsgReceiver work(sockets.receiver.get(), sender, ring, *sleeper);
   std::thread receiver([&] { work.run(stop, received); });
   {
-    const Sender sender(sockets.sender.get());
+    const Sender flood(sockets.sender.get());
     measure(state, receiver, received);
   }
   stop = true;
   receiver.join();
   shard.join();
 }
-BENCHMARK_CAPTURE(BM_Recvmmsg, uds, ListenerKind::kUdsDatagram)->UseRealTime();
-BENCHMARK_CAPTURE(BM_Recvmmsg, udp, ListenerKind::kUdp)->UseRealTime();
+BENCHMARK_CAPTURE(BM_Recvmmsg, uds, ListenerKind::kUdsDatagram, true)->UseRealTime();
+BENCHMARK_CAPTURE(BM_Recvmmsg, udp, ListenerKind::kUdp, true)->UseRealTime();
+BENCHMARK_CAPTURE(BM_Recvmmsg, uds_plain, ListenerKind::kUdsDatagram, false)->UseRealTime();
+BENCHMARK_CAPTURE(BM_Recvmmsg, udp_plain, ListenerKind::kUdp, false)->UseRealTime();
+
+// A datagram now and then to threads that sleep: from before its send to the counters of its shard.
+void BM_LoneDatagram(benchmark::State& state, ListenerKind kind) {
+  auto plan = small_plan(1);
+  plan->listener_count = 1;
+  plan->listeners[0].kind = kind;
+  plan->io_buffers = 1024;
+  Pair sockets = make_pair(kind);
+  ShardStats stats;
+  ShardWorker worker(*plan, 0, stats, *Sleeper::create());
+  SourceStats source;
+  LossStats loss;
+  std::vector<Fd> receivers;
+  receivers.push_back(std::move(sockets.receiver));
+  auto io = *IoLoop::create(*plan, std::move(receivers), {&source}, {&loss}, {&worker});
+  std::atomic<bool> stop_io{false};
+  std::atomic<bool> stop_shard{false};
+  std::thread shard([&] { worker.run(stop_shard, IdleMode::kAdaptive); });
+  std::thread receiver([&] { (void)io->run(stop_io); });
+  std::vector<double> us;
+  std::minstd_rand random;
+  for ([[maybe_unused]] auto _ : state) {
+    for (int i = 0; i < 500; ++i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(3'000 + random() % 2'000));
+      const auto begun = std::chrono::steady_clock::now();
+      if (::send(sockets.sender.get(), "a.b:1|c", 7, 0) != 7) std::abort();
+      const uint64_t sent = us.size() + 1;
+      while (stats.packets.get() != sent) __builtin_ia32_pause();
+      us.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun)
+              .count());
+    }
+  }
+  std::sort(us.begin(), us.end());
+  state.counters["p50_us"] = us[us.size() / 2];
+  state.counters["p99_us"] = us[us.size() * 99 / 100];
+  state.counters["max_us"] = us.back();
+  stop_io = true;
+  io->wake();
+  receiver.join();
+  stop_shard = true;
+  worker.sleeper().wake();
+  shard.join();
+}
+BENCHMARK_CAPTURE(BM_LoneDatagram, uds, ListenerKind::kUdsDatagram)->UseRealTime()->Iterations(4);
+BENCHMARK_CAPTURE(BM_LoneDatagram, udp, ListenerKind::kUdp)->UseRealTime()->Iterations(4);
 
 }  // namespace
 }  // namespace penstock

@@ -37,7 +37,9 @@ std::map<std::string, uint64_t> counter_sums(const std::vector<std::string>& lin
     const size_t colon = line.find(':');
     const size_t pipe = line.find('|');
     if (line.substr(pipe, 3) != "|c" && line.substr(pipe, 3) != "|c|") continue;
-    const uint64_t value = std::stoull(line.substr(colon + 1, pipe - colon - 1));
+    uint64_t value = 0;
+    for (size_t at = colon; at < pipe; at = line.find_first_of(":|", at + 1))
+      value += std::stoull(line.substr(at + 1));
     sums[line.substr(0, colon)] += line.find("|@0.5") == std::string::npos ? value : 2 * value;
   }
   return sums;
@@ -81,7 +83,8 @@ TEST(Deck, HasEveryContextAndNoOther) {
 
 TEST(Deck, WithoutTagsEachContextIsAName) {
   std::set<std::string> names;
-  for (const std::string& line : lines_of(make({.contexts = 1000, .tags = 0, .mixed = false})))
+  for (const std::string& line :
+       lines_of(make({.contexts = 1000, .tags = 0, .mix = {100, 0, 0, 0, 0}})))
     names.insert(line.substr(0, line.find(':')));
   EXPECT_EQ(names.size(), 1000u);
 }
@@ -133,7 +136,30 @@ TEST(Deck, RefusesOptionsThatCannotWork) {
       {[](TrafficOptions& o) { o.packet_bytes = 65508; }, "--packet-bytes 65508"},
       {[](TrafficOptions& o) { o.packet_bytes = 40; }, "a line is"},
       {[](TrafficOptions& o) { o.tags = 65; }, "--tags 65"},
-      {[](TrafficOptions& o) { o.prefix = ""; }, "--prefix"},
+      {[](TrafficOptions& o) {
+         o.tags = {5, 4};
+       },
+       "--tags 5-4"},
+      {[](TrafficOptions& o) { o.contexts_per_name = 1297; }, "--contexts-per-name 1297"},
+      {[](TrafficOptions& o) {
+         o.name_bytes = {0, 5};
+       },
+       "--name-bytes 0-5"},
+      {[](TrafficOptions& o) {
+         o.tag_bytes = {2, 5};
+       },
+       "--tag-bytes 2-5"},
+      {[](TrafficOptions& o) { o.tag_bytes = 3; }, "--tag-bytes 3"},
+      {[](TrafficOptions& o) { o.packed = 101; }, "--packed 101"},
+      {[](TrafficOptions& o) { o.packed_values = 0; }, "--packed-values 0"},
+      {[](TrafficOptions& o) { o.sampled = -1; }, "--sampled -1"},
+      {[](TrafficOptions& o) { o.sample_rate = 0.3; }, "--sample-rate 0.3: must be 1/n"},
+      {[](TrafficOptions& o) { o.sample_rate = 0; }, "--sample-rate 0"},
+      {[](TrafficOptions& o) { o.malformed = 91; }, "--malformed 91"},
+      {[](TrafficOptions& o) {
+         o.mix = {50, 50, 50, 0, 0};
+       },
+       "--mix"},
       {[](TrafficOptions& o) { o.prefix = "a:b"; }, "--prefix"},
   };
   for (const auto& c : cases) {
