@@ -9,6 +9,7 @@ import lab
 import pytest
 from conftest import assert_balanced, assert_sums, send_uds, udp, uds
 from test_ports import PORT, af_xdp, in_netns_socket
+from test_stream import frame
 
 SO_RCVBUFFORCE = 33  # Python has no name for it
 
@@ -94,6 +95,24 @@ def test_kernel_sockets_byte_for_byte_to_several_targets(penstockd, config, rece
         t = target(ledger, each)
         assert t["sent"] == t["offered"] == t["datagrams"] == offered(ledger) == 2 * len(PAYLOADS)
         assert t["bytes"] == 2 * sum(map(len, PAYLOADS))
+
+
+def test_streams_and_pipes_byte_for_byte(penstockd, config, receiver, folder):
+    t = receiver()
+    c = config(to(t), dogstatsd_stream_socket=str(folder / "stream"), dogstatsd_pipe_name=str(folder / "pipe"))
+    daemon = penstockd(c).start()
+    frames = [p for p in PAYLOADS if p]  # an empty one ends its connection
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.connect(c["dogstatsd_stream_socket"])
+        s.sendall(b"".join(map(frame, frames)))
+    lines = b"p:1|c\nnonsense\n"
+    with open(c["dogstatsd_pipe_name"], "wb", buffering=0) as pipe:
+        pipe.write(lines)
+    lab.wait_until(lambda: offered(daemon.ledger()) == len(frames) + 1, 10, "all received")
+    ledger = daemon.stop()
+    assert_balanced(ledger)
+    assert sorted(t.close()) == sorted([*frames, lines])
+    assert target(ledger, t)["sent"] == len(frames) + 1
 
 
 @pytest.mark.parametrize("wiring, listeners", [("inline", False), ("pipeline", True)])
