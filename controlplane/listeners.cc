@@ -249,8 +249,8 @@ absl::Status open_pipe(Listener& listener) {
   absl::Status status = make_pipe(path);
   if (status.ok()) {
     absl::StatusOr<Fd> fd = lock_pipe(path);
-    if (fd.ok()) listener.socket = *std::move(fd);
     status = fd.status();
+    if (fd.ok()) listener.socket = *std::move(fd);
   }
   if (status.ok()) return status;
   return absl::Status(status.code(),

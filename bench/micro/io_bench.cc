@@ -171,7 +171,7 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   LossStats* losses = &loss;
   PacketRing ring(io_ring_slots(*plan));
   auto sleeper = *Sleeper::create();
-  const uring::Outlet outlet{&ring, sleeper.get()};
+  const Outlet outlet{&ring, sleeper.get()};
   std::vector<Fd> receivers;
   receivers.push_back(std::move(sockets.receiver));
   plan->limits.origins = 1024;

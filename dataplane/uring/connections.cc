@@ -95,7 +95,9 @@ void Connections::accepted(const UserData& d, int result) {
   Fd socket(result >= 0 ? result : -1);
   if (d.slot >= acceptors_.size() || acceptors_[d.slot].generation != d.generation) return;
   Acceptor& a = acceptors_[d.slot];
-  if (a.state == Acceptor::State::kArmed) a.state = Acceptor::State::kIdle;
+  if (a.state == Acceptor::State::kArmed) {
+    a.state = a.left ? Acceptor::State::kEnded : Acceptor::State::kIdle;
+  }
   if (socket.valid()) {
     open(d.slot, std::move(socket));
   } else {
@@ -243,9 +245,9 @@ void Connections::rearm() {
     arm(to_arm_.front());
     to_arm_.pop();
   }
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     const Acceptor& a = acceptors_[i];
-    if (a.state == Acceptor::State::kIdle && a.open < a.most) arm_accept(i);
+    if (a.state == Acceptor::State::kIdle && a.open < a.most) arm_accept(static_cast<uint16_t>(i));
   }
 }
 
@@ -266,11 +268,15 @@ void Connections::publish_counts() {
 
 void Connections::begin_drain() {
   draining_ = true;
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     Acceptor& a = acceptors_[i];
-    if (is_shut(a.socket.get())) continue;
-    if (a.state == Acceptor::State::kArmed) cancel(Kind::kAccept, i, a.generation);
-    a.state = Acceptor::State::kEnded;
+    a.left = !is_shut(a.socket.get());
+    if (!a.left) continue;
+    if (a.state == Acceptor::State::kArmed) {
+      cancel(Kind::kAccept, i, a.generation);
+    } else {
+      a.state = Acceptor::State::kEnded;
+    }
   }
   for (const Connection& c : connections_) {
     if (c.state != Connection::State::kFree) ::shutdown(c.socket.get(), SHUT_RD);
@@ -286,22 +292,22 @@ bool Connections::drained() const {
 
 void Connections::cancel() {
   closing_ = true;
-  for (uint16_t i = 0; i < acceptors_.size(); ++i) {
+  for (size_t i = 0; i < acceptors_.size(); ++i) {
     if (acceptors_[i].state != Acceptor::State::kArmed) continue;
     cancel(Kind::kAccept, i, acceptors_[i].generation);
   }
-  for (uint16_t i = 0; i < connections_.size(); ++i) {
+  for (size_t i = 0; i < connections_.size(); ++i) {
     Connection& c = connections_[i];
     if (c.state == Connection::State::kArmed) cancel(Kind::kConnection, i, c.generation);
     if (c.state != Connection::State::kToArm) continue;
     c.state = Connection::State::kEnded;
-    settle(i);
+    settle(static_cast<uint16_t>(i));
   }
 }
 
-void Connections::cancel(Kind kind, uint16_t slot, uint32_t generation) {
+void Connections::cancel(Kind kind, size_t slot, uint32_t generation) {
   io_uring_sqe* sqe = ring_.sqe();
-  io_uring_prep_cancel64(sqe, pack({kind, slot, generation}), 0);
+  io_uring_prep_cancel64(sqe, pack({kind, static_cast<uint16_t>(slot), generation}), 0);
   sqe->user_data = pack({Kind::kCancel, 0, 0});
 }
 

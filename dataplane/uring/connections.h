@@ -79,6 +79,7 @@ class Connections {
     uint32_t sequence = 0;  // of its connections
     uint32_t generation = 0;
     State state = State::kIdle;
+    bool left = false;  // to the next data plane: accepts no more
   };
   struct Connection {
     enum class State : uint8_t { kFree, kArmed, kToArm, kEnded };
@@ -100,7 +101,7 @@ class Connections {
   void arm_accept(uint16_t listener);
   void accept_failed(Acceptor& a, int error);
   void note_full(const Acceptor& a);
-  void cancel(Kind kind, uint16_t slot, uint32_t generation);
+  void cancel(Kind kind, size_t slot, uint32_t generation);
 
   Ring& ring_;
   Buffers& buffers_;

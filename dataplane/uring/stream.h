@@ -77,17 +77,18 @@ class StreamInput {
   // What is left of one buffer. `last` is split off and not yet dispatched: it owns the buffer, if
   // no other packet of the buffer follows it.
   struct Chunk {
-    Stream* stream;
-    std::span<const uint8_t> rest;
     std::optional<Packet> last;
-    uint32_t flow;  // of all its packets
+    Stream* stream = nullptr;
+    std::span<const uint8_t> rest;
+    uint32_t flow = 0;  // of all its packets
     origin::Credentials sender;
-    uint16_t buffer;
+    uint16_t buffer = 0;
   };
 
   bool split(Chunk& chunk);
   void finish(Chunk& chunk);
-  void dispatch(const Chunk& chunk, Packet packet, uint64_t owner);
+  // `last`: of those in `memory`, which it then owns.
+  void dispatch(const Chunk& chunk, Packet& packet, uint64_t memory, bool last);
 
   Buffers& buffers_;
   Assemblies& assemblies_;

@@ -18,28 +18,30 @@ A, B = "a" * 64, "b" * 64
 ECS = "34dc0b5e626f2c5c4c5170e34b10e765-1234567890"
 OUTCOMES = ("origin_container", "origin_none", "origin_errors", "origin_replayed", "origin_unresolved", "origin_full")
 
-# Goes into a cgroup, then sends each line of its input (JSON) as a datagram and says so.
+# Goes into a cgroup, then sends each line of its input (JSON) as a datagram or frame and says so.
 SENDER = """
-import json, socket, sys
-path, procs = sys.argv[1:]
+import json, socket, struct, sys
+path, kind, procs = sys.argv[1:]
 if procs:
     open(procs, "w").write("0")
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM)
 s.connect(path)
 print("ready", flush=True)
 for line in sys.stdin:
-    s.send(json.loads(line).encode())
+    payload = json.loads(line).encode()
+    s.sendall((struct.pack("<I", len(payload)) if kind == "stream" else b"") + payload)
     print("sent", flush=True)
 """
 
 
 class Sender:
-    """A process that sends datagrams to `config`'s socket, from within the cgroup folder `cgroup`."""
+    """A process that sends to `config`'s datagram or stream socket, from within the cgroup folder `cgroup`."""
 
-    def __init__(self, config, cgroup=None):
+    def __init__(self, config, cgroup=None, kind="datagram"):
+        path = config["dogstatsd_stream_socket" if kind == "stream" else "dogstatsd_socket"]
         procs = str(cgroup / "cgroup.procs") if cgroup else ""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SENDER, config["dogstatsd_socket"], procs], stdin=subprocess.PIPE,
+            [sys.executable, "-c", SENDER, path, kind, procs], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
@@ -116,9 +118,9 @@ def tags_of(daemon, metric):
     return sorted({tuple(p["tags"]) for p in daemon.points() if p.get("metric") == metric})
 
 
-def origins(ledger):
-    """The outcomes of the Unix socket that are not 0; their sum is what was dispatched."""
-    counters = source(ledger, "uds-unixgram")
+def origins(ledger, listener="uds-unixgram"):
+    """The outcomes of a Unix socket that are not 0; their sum is what was dispatched."""
+    counters = source(ledger, listener)
     assert sum(counters[name] for name in OUTCOMES) == counters["dispatched"]
     return {name: counters[name] for name in OUTCOMES if counters[name]}
 
@@ -141,6 +143,23 @@ def test_containers_of_real_cgroups(penstockd, detecting, cgroup, sender):
     assert tags_of(daemon, "none.high") == [()]
     assert tags_of(daemon, "a.low") == tags_of(daemon, "none.low") == [("x:y",)]
     assert daemon.counter_sums() == {f"{n}.{card}": 100 for n in senders for card in ("high", "low")}
+
+
+@pytest.mark.parametrize("cgroup", [1, 2], indirect=True, ids=["v1", "v2"])
+def test_containers_of_streams(penstockd, detecting, cgroup, sender, folder):
+    c = detecting(dogstatsd_stream_socket=str(folder / "stream.socket"))
+    container = cgroup(f"kubepods.slice/cri-containerd-{A}.scope")
+    daemon = penstockd(c).start()
+    senders = {"a": sender(c, container, "stream"), "none": sender(c, None, "stream"), "datagram": sender(c, container)}
+    for name, s in senders.items():
+        s.send(*[f"{name}:1|c\n{name}:1|c"] * 200)
+    ledger = daemon.stop()
+    assert_balanced(ledger)
+    assert origins(ledger, "uds-unix") == {"origin_container": 200, "origin_none": 200}
+    assert origins(ledger) == {"origin_container": 200}
+    assert tags_of(daemon, "a") == tags_of(daemon, "datagram") == [(f"container_id:{A}",)]
+    assert tags_of(daemon, "none") == [()]
+    assert daemon.counter_sums() == dict.fromkeys(senders, 400)
 
 
 def put(proc_root, pid, cgroup_file):

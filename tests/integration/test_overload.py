@@ -64,7 +64,7 @@ def test_busy_threads_of_a_port_make_no_system_calls(penstockd, config, traffic,
     if max(ours["cores"]["data"]) >= os.cpu_count():
         pytest.skip(f"needs {max(ours['cores']['data']) + 1} CPUs")
     daemon = penstockd(config(port(folder, **ours), dogstatsd_port=0, dogstatsd_socket="")).start()
-    load = traffic(("--dpdk", memif(folder, "client")), "m", seconds=6)
+    load = traffic(("--dpdk", memif(folder, "client")), "m", seconds=4)
     lab.wait_until(lambda: daemon.ledger()["packets"]["dispatched"] > 1000, 20, "traffic")
     tids = [thread(daemon.data_plane_pid(), name) for name in threads]
     before = daemon.ledger()["packets"]["dispatched"]

@@ -62,7 +62,9 @@ def test_fragmented_datagrams_over_af_xdp(penstockd, config, traffic, wire, own)
     lab.run("ping", "-q", "-c", 3, "-i", 0.1, "-s", 1400 if own == "all" else 4000, "-W", 2, wire.address, netns=wire.outside)
     if own == "all":
         assert lab.settled(unseen, 5) == before
+    assert "xdp" in link(wire.daemon, wire.interface)
     ledger = daemon.stop()
+    assert "xdp" not in link(wire.daemon, wire.interface)
     assert_balanced(ledger)
     assert_fragments_joined(source(ledger, "wire0/0"), 1000)
     assert_sums(daemon, *reports)

@@ -31,7 +31,7 @@ struct World {
     return world;
   }
   World() {
-    plan->limits.fragments = 32;
+    plan->limits.fragments = 12;
     add_port(*plan, "fuzz", "net_null0");
     add_eal_args(*plan, "0@0");
     eal = *Eal::start(*plan);

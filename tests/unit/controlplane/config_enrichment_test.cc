@@ -227,7 +227,9 @@ TEST(ConfigOrigin, GoesToThePlan) {
   facts.cpus = {0, 1, 2};
   const std::vector<ListenerSpec> listeners = {
       {"uds-unixgram", "/s", ListenerKind::kUdsDatagram, false},
-      {"udp", "127.0.0.1:8125", ListenerKind::kUdp, false}};
+      {"udp", "127.0.0.1:8125", ListenerKind::kUdp, false},
+      {"uds-unix", "/t", ListenerKind::kUdsStream, false},
+      {"named_pipe", "/p", ListenerKind::kPipe, false}};
   for (const Case& c : cases) {
     const LoadedConfig loaded = good(c.text);
     EXPECT_THAT(loaded.ignored, IsEmpty()) << c.text;
@@ -236,6 +238,8 @@ TEST(ConfigOrigin, GoesToThePlan) {
     const Plan& plan = *compiled->plan;
     EXPECT_EQ(plan.listeners[0].origin_detection, c.detects ? 1 : 0) << c.text;
     EXPECT_EQ(plan.listeners[1].origin_detection, 0) << "UDP has no credentials";
+    EXPECT_EQ(plan.listeners[2].origin_detection, c.detects ? 1 : 0) << c.text;
+    EXPECT_EQ(plan.listeners[3].origin_detection, 0) << "nor has a pipe";
     EXPECT_EQ(plan.str(plan.proc_root), c.proc_root);
     EXPECT_EQ(plan.limits.origins, 65536u);
     const auto line = HasSubstr("containers and processes of senders (origins)");

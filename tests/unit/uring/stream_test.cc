@@ -1,4 +1,5 @@
 #include <poll.h>
+#include <sys/resource.h>
 
 #include "loop_fixture.h"
 
@@ -125,6 +126,47 @@ TEST_F(StreamTest, FullRingHoldsClientsBack) {
   EXPECT_EQ(sources_[0].dispatched.get(), kFrames);
 }
 
+// Frames of which a buffer holds little more than one: nearly all come together from two, and while
+// a shard does not finish them, there is room for no more than so many.
+TEST_F(StreamTest, FramesThatAreCutWaitForRoomToComeTogether) {
+  const Endpoint e = add_stream(/*connections=*/1);
+  start();
+  constexpr size_t kFrames = 400;
+  const auto payload = [](size_t i) {
+    return std::string(kBufferSize - 3, 'x') + std::to_string(100 + i);
+  };
+  std::thread sender([&] {
+    const StreamClient client(e);
+    for (size_t i = 0; i < kFrames; ++i) client.send(frame(payload(i)));
+  });
+  ASSERT_TRUE(eventually([&] { return sources_[0].dispatched.get() >= plan_->io_buffers; }));
+  EXPECT_LT(sources_[0].dispatched.get(), kFrames);
+  const auto got = take(kFrames);
+  sender.join();
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], payload(i));
+  stop_and_expect_ok();
+  expect_exact();
+}
+
+// A bad frame behind what waits: what came before it is taken, and then the connection is closed.
+TEST_F(StreamTest, BadFrameBehindWhatWaits) {
+  const Endpoint e = add_stream();
+  start();
+  constexpr size_t kFrames = 400;
+  std::string burst;
+  for (size_t i = 0; i < kFrames; ++i) burst += frame("x");
+  const StreamClient client(e);
+  client.send(burst + frame("") + burst);
+  ASSERT_TRUE(eventually([&] { return sources_[0].dispatched.get() != 0; }));
+  EXPECT_EQ(take(kFrames).size(), kFrames);
+  EXPECT_TRUE(eventually([&] { return client.closed_by_server(); }));
+  EXPECT_TRUE(eventually([&] { return open_connections() == 0; }));
+  stop_and_expect_ok();
+  EXPECT_TRUE(all_.empty());
+  EXPECT_EQ(sources_[0].malformed_frame_empty.get(), 1u);
+  expect_exact();
+}
+
 // What it has is what was not finished: a datagram is not held up by streams that are.
 TEST_F(StreamTest, DatagramsPassStreamsThatWait) {
   const Endpoint stream = add_stream();
@@ -202,6 +244,29 @@ TEST_F(StreamTest, BeyondTheLimitTheyWaitTheirTurn) {
   EXPECT_EQ(open_connections(), 3u);
   stop_and_expect_ok();
   EXPECT_EQ(sources_[0].connections_full.get(), 3u);
+}
+
+// Without descriptors who comes waits, and is accepted once there are some.
+TEST_F(StreamTest, WithoutDescriptorsTheyWait) {
+  const Endpoint e = add_stream();
+  start();
+  const StreamClient first(e);
+  first.send(frame("a:1|c"));
+  take(1);
+  const Fd next(::dup(0));  // the lowest that is free
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const rlimit none{static_cast<rlim_t>(next.get()), limit.rlim_max};
+  const Fd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  ASSERT_EQ(::connect(socket.get(), e.get(), e.size), 0);
+  const std::string data = frame("b:1|c");
+  ASSERT_EQ(::send(socket.get(), data.data(), data.size(), 0), static_cast<ssize_t>(data.size()));
+  const bool failed = eventually([&] { return sources_[0].accept_failed.get() != 0; });
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(take(1), std::vector<std::string>{"b:1|c"});
+  EXPECT_EQ(sources_[0].connections.get(), 2u);
 }
 
 TEST_F(StreamTest, AThousandConnections) {
