@@ -26,22 +26,22 @@ class Receiver:
         self.socket.bind((address, port))
         self.address, self.port = self.socket.getsockname()
         self.name = f"{self.address}:{self.port}"
-        self.got, self.done = [], False
+        self.got, self.done, self.patience = [], False, 0.05
         self.thread = threading.Thread(target=self._receive, daemon=True)
         self.thread.start()
 
     def _receive(self):
-        self.socket.settimeout(0.05)
         while True:
+            self.socket.settimeout(self.patience)
             try:
                 self.got.append(self.socket.recv(65536))
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 if self.done:
                     return
 
-    def close(self):
-        """What came, and comes until nothing more does."""
-        self.done = True
+    def close(self, patience=0.05):
+        """What came, and comes until for `patience` seconds nothing more does."""
+        self.done, self.patience = True, patience
         self.thread.join()
         self.socket.close()
         return self.got
@@ -181,7 +181,7 @@ def test_a_target_that_goes_and_comes_back(penstockd, config, traffic, receiver)
     daemon = penstockd(c).start()
     running = traffic(uds(c), "s", rate=3000, seconds=4)
     lab.wait_until(lambda: len(gone.got) > 100, 10, "packets at the target")
-    before = gone.close()
+    before = gone.close(patience=0)
     lab.wait_until(lambda: target(daemon.ledger(), gone)["errors"] > 100, 10, "errors")
     assert daemon.status()["forward"][0]["last_error"] == "Connection refused"
     assert daemon.status()["state"] == "running", "receiving is well"
@@ -194,8 +194,9 @@ def test_a_target_that_goes_and_comes_back(penstockd, config, traffic, receiver)
     assert_sums(daemon, report)
     t = target(ledger, gone)
     assert t["offered"] == report["packets"]
-    # Of what was sent, each datagram to the closed port made the next one an error.
-    assert len(before) + len(after) <= t["sent"] <= len(before) + len(after) + t["errors"] + 1
+    # Of what was sent, each datagram to the closed port made the next one an error; a few came between the last look
+    # at the socket and its end.
+    assert len(before) + len(after) <= t["sent"] <= len(before) + len(after) + t["errors"] + 50
 
 
 def test_a_slow_link_to_a_target_slows_nobody(penstockd, config, traffic, wire, receiver):
