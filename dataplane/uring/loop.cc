@@ -225,11 +225,11 @@ void Loop::forward() {
   forwarder_->take_inlets();
   forwarder_->flush();
   const std::span<ForwardTarget> targets = forwarder_->targets();
-  for (uint16_t i = 0; i < targets.size(); ++i) {
+  for (size_t i = 0; i < targets.size(); ++i) {
     if (!targets[i].wants_look()) continue;
     io_uring_sqe* sqe = ring_->sqe();
     io_uring_prep_poll_add(sqe, targets[i].fd(), POLLOUT);
-    sqe->user_data = pack({Kind::kWritable, i, 0});
+    sqe->user_data = pack({Kind::kWritable, static_cast<uint16_t>(i), 0});
   }
 }
 
