@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <span>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "controlplane/exporters/prometheus.h"
 #include "dataplane/api/io_memory.h"
 #include "dataplane/api/mapping.h"
+#include "dataplane/api/port_memory.h"
 #include "dataplane/api/shard_memory.h"
 #include "dataplane/base/strings.h"
 
@@ -20,6 +22,7 @@ constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint64_t kDataPlaneBytes = 24 * kMiB;
 constexpr uint64_t kControlPlaneBytes = 24 * kMiB;
 constexpr uint64_t kDescriptorBytes = 32;
+constexpr uint64_t kForwardPieceBytes = 16;
 constexpr uint64_t kIoBufferOverhead = 1024;  // control messages, addresses, padding
 
 // Collects the lines; one of nothing is none.
@@ -103,6 +106,11 @@ void add_data_plane(Lines lines, const Config& config, const Plan& plan, uint64_
     lines.add("containers and processes of senders", "origins", plan.limits.origins,
               kSenderBytes + kProcessBytes);
   }
+  lines.add("packets that wait for forward targets", "forward.queue",
+            plan.forward.target_count * std::bit_ceil(uint64_t{plan.forward.queue}),
+            kForwardPieceBytes);
+  lines.add("rings from receive queues to the forwarder", "forward.queue",
+            plan.rx_count * uint64_t{forward_ring_slots(plan)}, kDescriptorBytes);
   // The keeper's, for timestamped lines.
   lines.add("patterns of dogstatsd_mapper_profiles", "", mappings_in(config),
             mapping::kPatternBytes);
@@ -169,7 +177,8 @@ absl::Status check_memory(const Budget& budget, uint64_t limit) {
     most = bytes;
     key = candidate.key;
   }
-  const std::string_view where = key.starts_with("exporters.") ? "penstock." : "penstock.limits.";
+  const bool own_section = key.find('.') != std::string_view::npos;
+  const std::string_view where = own_section ? "penstock." : "penstock.limits.";
   return absl::InvalidArgumentError(cat("penstock.limits.memory_limit = ", limit / kMiB,
                                         " MiB: the bounds add up to ", sum / kMiB, " MiB; lower ",
                                         where, key, ", which stands for the most, ", most / kMiB,

@@ -99,6 +99,15 @@ void fill_limits(Plan& plan, const LimitsConfig& limits) {
   l.segment_bytes_held = limits.segment_bytes_held;
 }
 
+void fill_forward(Plan& plan, const ForwardConfig& config) {
+  ForwardPlan& f = plan.forward;
+  for (const ListenAddress& target : config.targets) {
+    f.targets[f.target_count++] = plan.add_text(target.text());
+  }
+  f.queue = config.queue;
+  f.batch = config.batch ? 1 : 0;
+}
+
 void fill_mapper(Plan& plan, const std::vector<MapperProfile>& profiles) {
   MapperPlan& m = plan.dogstatsd.mapper;
   for (const MapperProfile& profile : profiles) {
@@ -176,6 +185,7 @@ absl::Status check_text(const Config& config) {
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
   for (const std::string& entry : config.filter) bytes += entry.size();
+  for (const ListenAddress& target : config.forward.targets) bytes += target.text().size();
   bytes += text_bytes(config.mapper);
   if (bytes <= kPlanTextBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -230,6 +240,7 @@ absl::StatusOr<Compiled> compile(const Config& config, const MachineFacts& facts
   for (const PortConfig& port : config.ports) fill_port(plan, config, port);
   fill_layout(plan, config, layout);
   fill_limits(plan, config.limits);
+  fill_forward(plan, config.forward);
   uint64_t eal_bytes = 0;
   if (!config.ports.empty()) {
     ASSIGN_OR_RETURN(const EalPlan eal, plan_eal(config, facts, plan, c.notes));

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "controlplane/config_agent.h"
+#include "controlplane/config_forward.h"
 #include "controlplane/config_section.h"
 #include "dataplane/api/sketch.h"
 #include "dataplane/base/fd.h"
@@ -211,6 +212,7 @@ void read_penstock(Problems& problems, const YAML::Node& node, Config& c) {
   if (auto v = s.get("idle")) v->read_enum(c.idle, {"adaptive", "busy"});
   if (auto v = s.get("hugepages")) v->read_enum(c.hugepages, {"auto", "never", "require"});
   if (auto v = s.get("limits")) read_limits(problems, *v, c.limits);
+  if (auto v = s.get("forward")) read_forward(*v, c.forward);
   if (s.has("exporters")) read_exporters(problems, node["exporters"], c);
   (void)s.get("exporters");
   if (auto v = s.get("http")) {

@@ -24,6 +24,13 @@ struct ListenAddress {
   [[nodiscard]] std::string text() const;
 };
 
+// statsd_forward_host and _port, and penstock.forward.
+struct ForwardConfig {
+  std::vector<ListenAddress> targets;  // without doubles; a host may be a name
+  bool batch = false;
+  uint32_t queue = 4096;  // packets that may wait for one target
+};
+
 // penstock.ports[].own: which packets of the port are ours.
 enum class PortOwner : uint8_t { kAuto, kUdp, kAll };
 
@@ -132,6 +139,8 @@ struct Config {
   bool histogram_copy = false;  // to distributions
   std::string histogram_copy_prefix;
 
+  ForwardConfig forward;
+
   // penstock:
   std::string run_dir = "/run/penstock";
   std::string log_level = "info";
@@ -174,11 +183,12 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
 absl::StatusOr<LoadedConfig> load_config(const std::string& path, const Environment& environment);
 
 // Pieces of the syntax, for tests and tools.
-absl::StatusOr<uint64_t> parse_size(std::string_view text);         // "64MiB", "10MB", "512"
-absl::StatusOr<uint64_t> parse_duration_ms(std::string_view text);  // Go style: "1h30m", "100ms"
-absl::StatusOr<ListenAddress> parse_listen(std::string_view text);  // "127.0.0.1:80", "[::1]:80"
-absl::StatusOr<IpAddress> parse_ip(std::string_view text);          // v4 or v6
-size_t edit_distance(std::string_view a, std::string_view b);       // insert, delete, replace
+absl::StatusOr<uint64_t> parse_size(std::string_view text);            // "64MiB", "10MB", "512"
+absl::StatusOr<uint64_t> parse_duration_ms(std::string_view text);     // Go style: "1h30m", "100ms"
+absl::StatusOr<ListenAddress> parse_listen(std::string_view text);     // "127.0.0.1:80", "[::1]:80"
+absl::StatusOr<ListenAddress> parse_host_port(std::string_view text);  // the same, or a name
+absl::StatusOr<IpAddress> parse_ip(std::string_view text);             // v4 or v6
+size_t edit_distance(std::string_view a, std::string_view b);          // insert, delete, replace
 std::string nearest(std::string_view word, const std::vector<std::string_view>& among);
 
 }  // namespace penstock

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "controlplane/config_forward.h"
 #include "controlplane/config_mapper.h"
 #include "controlplane/exporters/points.h"
 #include "dataplane/base/strings.h"
@@ -41,8 +42,6 @@ constexpr std::string_view kIgnoredAgentKeys[] = {"dogstatsd_stream_log_too_big"
                                                   "dogstatsd_telemetry_enabled_listener_id",
                                                   "dogstatsd_mem_based_rate_limiter",
                                                   "dogstatsd_experimental_http",
-                                                  "statsd_forward_host",
-                                                  "statsd_forward_port",
                                                   "aggregator_buffer_size",
                                                   "aggregator_stop_timeout",
                                                   "telemetry",
@@ -273,6 +272,22 @@ void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_buffer_size")) v->read_int(c.buffer_size, 64, 65535);
 }
 
+// Spec section 3: both or nothing.
+void read_forward_keys(AgentKeys& keys, Config& c) {
+  const auto host = keys.get("statsd_forward_host");
+  const auto port = keys.get("statsd_forward_port");
+  ListenAddress target;
+  if (host) host->read(target.host);
+  if (port) port->read_int(target.port, 0, 65535);
+  if (!target.host.empty() && target.port != 0) {
+    add_forward_target(*host, target, c.forward);
+  } else if (!target.host.empty()) {
+    host->warn("has no effect without statsd_forward_port");
+  } else if (target.port != 0) {
+    port->warn("has no effect without statsd_forward_host");
+  }
+}
+
 void read_metric_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("dogstatsd_tags", true)) {
     v->read(c.tags);
@@ -305,6 +320,7 @@ void read_agent_keys(Problems& problems, const YAML::Node& top, const Environmen
                      LoadedConfig& loaded) {
   AgentKeys keys(problems, top, environment);
   read_listener_keys(keys, loaded.config);
+  read_forward_keys(keys, loaded.config);
   read_metric_keys(keys, loaded.config);
   read_filter(keys, loaded.config);
   read_histogram(keys, loaded.config);

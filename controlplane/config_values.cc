@@ -98,9 +98,9 @@ absl::StatusOr<IpAddress> parse_ip(std::string_view text) {
   return absl::InvalidArgumentError("must be an IPv4 or IPv6 address");
 }
 
-absl::StatusOr<ListenAddress> parse_listen(std::string_view text) {
+absl::StatusOr<ListenAddress> parse_host_port(std::string_view text) {
   const absl::Status bad = absl::InvalidArgumentError(
-      "must be \"address:port\" with a port from 1 to 65535, such as 127.0.0.1:9126 or [::1]:9126");
+      "must be \"host:port\" with a port from 1 to 65535, such as 10.0.0.2:8125 or [::1]:8125");
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return bad;
   const std::string_view digits = text.substr(colon + 1);
@@ -108,10 +108,20 @@ absl::StatusOr<ListenAddress> parse_listen(std::string_view text) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (error != std::errc() || end != digits.data() + digits.size() || port == 0) return bad;
   std::string_view host = text.substr(0, colon);
-  if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  if (host == "localhost") host = "127.0.0.1";
-  if (!parse_ip(host).ok()) return bad;
+  if (host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return bad;  // an IPv6 address, whose end nobody can tell
+  }
   return ListenAddress{std::string(host), port};
+}
+
+absl::StatusOr<ListenAddress> parse_listen(std::string_view text) {
+  absl::StatusOr<ListenAddress> address = parse_host_port(text);
+  if (address.ok() && address->host == "localhost") address->host = "127.0.0.1";
+  if (address.ok() && parse_ip(address->host).ok()) return address;
+  return absl::InvalidArgumentError(
+      "must be \"address:port\" with a port from 1 to 65535, such as 127.0.0.1:9126 or [::1]:9126");
 }
 
 std::string ListenAddress::text() const {

@@ -157,7 +157,8 @@ void place(CoreLayout& layout, const Config& config, const MachineFacts& facts, 
   for (const int node : feeders) layout.rx.push_back(free.take(node));
   layout.io = config.io_core.value_or(layout.control);
   const int control_node = facts.node_of_cpu(layout.control);
-  const bool io_is_free = sockets && !config.io_core;
+  const bool io_runs = sockets || !config.forward.targets.empty();
+  const bool io_is_free = io_runs && !config.io_core;
   if (layout.wiring == Wiring::kInline) {
     layout.shards = layout.rx;
     if (io_is_free && free.size() != 0) layout.io = free.take(control_node);

@@ -21,8 +21,10 @@ std::string_view way(const Plan& p, bool spread) {
 
 std::string cores(const Plan& p) {
   std::string text = on_cpu(p.control_cpu, "control: intervals, Segments, requests");
-  if (p.listener_count != 0) {
-    text += on_cpu(p.io_cpu, cat("io: ", p.listener_count, " kernel sockets"));
+  if (p.listener_count + p.forward.target_count != 0) {
+    const std::string targets =
+        p.forward.target_count != 0 ? cat(", ", p.forward.target_count, " forward targets") : "";
+    text += on_cpu(p.io_cpu, cat("io: ", p.listener_count, " kernel sockets", targets));
   }
   for (size_t i = 0; i < p.rx_count; ++i) {
     const RxPlan& rx = p.rx[i];
@@ -73,6 +75,11 @@ std::string ports(const Plan& p) {
     const ListenerPlan& l = p.listeners[i];
     text += cat("listener ", p.str(l.name), ": ", p.str(l.address), way(p, l.spread != 0),
                 l.origin_detection != 0 ? ", detects origins" : "", "\n");
+  }
+  for (size_t i = 0; i < p.forward.target_count; ++i) {
+    text += cat("forward to ", p.str(p.forward.targets[i]),
+                p.forward.batch != 0 ? ", packets joined" : ", each packet as it came",
+                ", queue of ", p.forward.queue, "\n");
   }
   return text;
 }

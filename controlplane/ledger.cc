@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "controlplane/forward_tally.h"
 #include "controlplane/ledger_names.h"
 #include "dataplane/base/strings.h"
 
@@ -192,6 +193,25 @@ Json points(const Books& books, const LedgerInput& input, Audit& audit) {
           {"exporters", std::move(exporters)}};
 }
 
+Json forward(const LedgerInput& input, Audit& audit) {
+  Json targets = Json::array();
+  for (const ForwardTally& t : forward_tallies(input.departed.blocks, input.live)) {
+    audit.equal(cat("forward to ", t.name,
+                    ": offered = sent + queue_full + errors + in_flight + lost_in_crash"),
+                t.offered, t.sent + t.queue_full + t.errors + t.in_flight + t.lost_in_crash);
+    targets.push_back({{"name", t.name},
+                       {"offered", t.offered},
+                       {"sent", t.sent},
+                       {"queue_full", t.queue_full},
+                       {"errors", t.errors},
+                       {"in_flight", t.in_flight},
+                       {"lost_in_crash", t.lost_in_crash},
+                       {"datagrams", t.datagrams},
+                       {"bytes", t.bytes}});
+  }
+  return targets;
+}
+
 // Outside the identities: which limit to raise.
 Json bounds(const Books& books) {
   Json out = Json::object();
@@ -220,6 +240,7 @@ Json make_ledger(const LedgerInput& input) {
                 {"lines", lines(books, audit)},
                 {"samples", samples(books, input, audit)},
                 {"points", points(books, input, audit)},
+                {"forward", forward(input, audit)},
                 {"bounds", bounds(books)}};
   Json differences = audit.take();
   Json ledger = {{"balanced", differences.empty()}, {"differences", std::move(differences)}};
@@ -241,6 +262,10 @@ std::string ledger_table(const Json& ledger) {
   for (const Json& e : ledger.at("points").at("exporters")) {
     out += cat("exporter ", e.at("name").get<std::string>(), "\n");
     print_counters(out, e);
+  }
+  for (const Json& target : ledger.at("forward")) {
+    out += cat("forward to ", target.at("name").get<std::string>(), "\n");
+    print_counters(out, target);
   }
   for (const Json& source : ledger.at("sources")) {
     const std::string address = source.value("address", std::string());

@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "controlplane/forward_tally.h"
 #include "dataplane/base/strings.h"
 #include "penstock_version.h"
 
@@ -63,6 +65,23 @@ Json listeners(const Supervisor& supervisor) {
   return list;
 }
 
+Json forward(const Supervisor& supervisor, const std::vector<ForwardTally>& tallies) {
+  Json list = Json::array();
+  for (const ForwardTarget& target : supervisor.forward_targets()) {
+    const auto tally = std::ranges::find(tallies, target.name, &ForwardTally::name);
+    const ForwardTally t = tally == tallies.end() ? ForwardTally{} : *tally;
+    list.push_back({{"name", target.name},
+                    {"address", target.address},
+                    {"open", target.error.empty()},
+                    {"error", target.error},
+                    {"sent", t.sent},
+                    {"queue_full", t.queue_full},
+                    {"errors", t.errors},
+                    {"last_error", t.last_errno == 0 ? "" : std::strerror(t.last_errno)}});
+  }
+  return list;
+}
+
 Json cores(const Plan& plan) {
   Json rx = Json::array();
   for (size_t i = 0; i < plan.rx_count; ++i) rx.push_back(plan.rx[i].cpu);
@@ -93,6 +112,9 @@ std::vector<std::string> Monitor::reasons() const {
   std::vector<std::string> all = supervisor_.degraded();
   for (const Listener& l : supervisor_.listeners()) {
     if (!l.error.empty()) all.push_back(cat("listener ", l.spec.name, ": ", l.error));
+  }
+  for (const ForwardTarget& t : supervisor_.forward_targets()) {
+    if (!t.error.empty()) all.push_back(cat("forward target ", t.name, ": ", t.error));
   }
   for (const agent::PortState& p : supervisor_.ports()) {
     if (p.up == 0) {
@@ -137,6 +159,8 @@ Json Monitor::status() const {
   status["ports"] = ports(supervisor_);
   status["listeners"] = listeners(supervisor_);
   const LedgerInput books = delivery_.books();
+  status["forward"] =
+      forward(supervisor_, forward_tallies(books.departed.blocks, supervisor_.stats()));
   Json exporters = Json::array();
   for (const ExporterStatus& e : delivery_.statuses()) {
     const auto tally = std::ranges::find(books.exporters, e.name, &ExporterTally::name);
@@ -162,7 +186,7 @@ Json Monitor::status() const {
 }
 
 Json Monitor::stats() const {
-  constexpr std::string_view kKinds[] = {"queue", "listener", "loss", "shard", "keeper"};
+  constexpr std::string_view kKinds[] = {"queue", "listener", "loss", "shard", "keeper", "forward"};
   Json list = Json::array();
   for (const StatsBlockValues& b : supervisor_.stats()) {
     Json counters = Json::object();

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "controlplane/forward_tally.h"
 #include "controlplane/ledger.h"
 #include "controlplane/ledger_names.h"
 
@@ -98,6 +99,7 @@ CrashLoss settle(std::vector<StatsBlockValues> blocks, const Reception& receptio
   }
   CrashLoss loss;
   loss.packets = settle_packets(blocks);
+  settle_forward(blocks);
   const uint64_t kept = sum_of(blocks, StatsBlock::kShard, "aggregated") +
                         sum_of(blocks, StatsBlock::kShard, "overflow") +
                         sum_of(blocks, StatsBlock::kShard, "timestamped");

@@ -43,6 +43,17 @@ std::vector<ListenerSpec> open_specs(const std::vector<Listener>& listeners) {
   return specs;
 }
 
+// What an adopted data plane forwards to.
+std::vector<ForwardTarget> running_targets(const Plan& plan) {
+  std::vector<ForwardTarget> targets;
+  for (size_t i = 0; i < plan.forward.target_count; ++i) {
+    ForwardTarget& t = targets.emplace_back();
+    t.name = plan.str(plan.forward.targets[i]);
+    if (plan.forward_open[i] == 0) t.error = "could not be opened when the data plane started";
+  }
+  return targets;
+}
+
 std::string nothing_to_listen_on(const Config& config, const std::vector<Listener>& listeners) {
   if (!config.use_dogstatsd) return "nothing to listen on: use_dogstatsd is false";
   if (listeners.empty()) {
@@ -144,13 +155,19 @@ absl::Status Supervisor::spawn() {
   ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, open_plan(plan_fd_.get()));
   plan->drops_counted = drops_counted_;
   plan->line_lost = line_lost_;
+  targets_ = open_forward_targets(options_.config, listeners_, targets_);
+  for (size_t i = 0; i < targets_.size(); ++i) plan->forward_open[i] = targets_[i].error.empty();
   ASSIGN_OR_RETURN(plan_fd_, plan_to_memfd(*plan));
   std::vector<int> fds{plan_fd_.get(), stats.get(), agent.get()};
   for (const Listener& l : listeners_) {
     if (l.socket.valid()) fds.push_back(l.socket.get());
   }
+  for (const ForwardTarget& t : targets_) {
+    if (t.socket.valid()) fds.push_back(t.socket.get());
+  }
   ASSIGN_OR_RETURN(Mapping mapping, Mapping::map(stats.get(), /*writable=*/false));
   ASSIGN_OR_RETURN(Launched launched, launch(options_.executable, fds));
+  for (ForwardTarget& t : targets_) t.socket.reset();
   process_ = Process{};
   process_.plan = std::move(plan);
   process_.pid = launched.pid;
@@ -343,6 +360,7 @@ absl::Status Supervisor::take_over(agent::Received& received) {
         "apply this one");
   }
   listeners_ = std::move(listeners);
+  targets_ = running_targets(running);
   plan_fd_ = std::move(received.fds[0]);
   return absl::OkStatus();
 }

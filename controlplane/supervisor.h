@@ -12,6 +12,7 @@
 #include "controlplane/compile.h"
 #include "controlplane/delivery.h"
 #include "controlplane/event_loop.h"
+#include "controlplane/forward_targets.h"
 #include "controlplane/launcher.h"
 #include "controlplane/listeners.h"
 #include "dataplane/api/agent.h"
@@ -63,6 +64,8 @@ class Supervisor {
 
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
+  // Of the running data plane; without their sockets.
+  [[nodiscard]] const std::vector<ForwardTarget>& forward_targets() const { return targets_; }
   [[nodiscard]] const std::vector<std::string>& degraded() const { return degraded_; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   // The data plane died, or had to be killed, before it had drained.
@@ -137,6 +140,7 @@ class Supervisor {
   Phase phase_ = Phase::kStarting;
   Process process_;
   std::vector<Listener> listeners_;
+  std::vector<ForwardTarget> targets_;
   Fd plan_fd_;                                     // the last good Plan
   decltype(Plan::drops_counted) drops_counted_{};  // of `listeners_`, by data planes that ended
   decltype(Plan::line_lost) line_lost_{};          // by the last one

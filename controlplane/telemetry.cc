@@ -2,6 +2,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "controlplane/forward_tally.h"
 #include "controlplane/ledger_names.h"
 #include "controlplane/monitor.h"
 #include "dataplane/base/strings.h"
@@ -128,6 +129,21 @@ void connections(Text& text, const Blocks& blocks) {
     text.sample({{"source", b.label}, {"event", "full"}}, b.get("connections_full"));
     text.sample({{"source", b.label}, {"event", "accept_failed"}}, b.get("accept_failed"));
   });
+}
+
+void forward(Text& text, const std::vector<ForwardTally>& targets) {
+  text.family("penstock_forward_packets_total", "counter",
+              "Packets offered to a forward target, by what became of them.");
+  for (const ForwardTally& t : targets) {
+    text.sample({{"target", t.name}, {"result", "sent"}}, t.sent);
+    text.sample({{"target", t.name}, {"result", "queue_full"}}, t.queue_full);
+    text.sample({{"target", t.name}, {"result", "error"}}, t.errors);
+    text.sample({{"target", t.name}, {"result", "lost_in_crash"}}, t.lost_in_crash);
+  }
+  text.family("penstock_forward_datagrams_total", "counter", "Datagrams sent to a target.");
+  for (const ForwardTally& t : targets) text.sample({{"target", t.name}}, t.datagrams);
+  text.family("penstock_forward_bytes_total", "counter", "Payload bytes sent to a target.");
+  for (const ForwardTally& t : targets) text.sample({{"target", t.name}}, t.bytes);
 }
 
 uint64_t shards(const Blocks& blocks, std::string_view name) {
@@ -258,6 +274,7 @@ std::string Monitor::metrics(uint64_t dropped_control_clients) const {
   sources(text, blocks);
   origins(text, blocks);
   connections(text, blocks);
+  forward(text, forward_tallies(books.departed.blocks, live));
   lines(text, blocks);
   samples(text, blocks);
   segments(text, blocks, live, delivery_.corrupt_segments());

@@ -18,6 +18,7 @@
 
 #include "dataplane/api/agent.h"
 #include "dataplane/api/plan.h"
+#include "dataplane/api/port_memory.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/strings.h"
@@ -39,7 +40,8 @@
 namespace penstock {
 namespace {
 
-// The descriptors penstockd passes; listeners follow in the Plan's order.
+// The descriptors penstockd passes; listeners follow in the Plan's order, then open forward
+// targets.
 constexpr int kPlanFd = 3;
 constexpr int kStatsFd = 4;
 constexpr int kAgentFd = 5;
@@ -145,17 +147,17 @@ class DataPlane {
           plan_, i, stats_.add_shard(cat("shard", i)), *std::move(sleeper), senders_.get()));
       workers_.push_back(owned_workers_.back().get());
     }
-    if (plan_.use_eal) {
-      absl::StatusOr<std::unique_ptr<Nic>> nic = Nic::start(plan_, stats_, workers_);
-      if (!nic.ok()) return fail(kNoEal, nic.status());
-      nic_ = *std::move(nic);
-    }
-    if (plan_.listener_count > 0) {
+    if (plan_.listener_count > 0 || forwards()) {
       absl::StatusOr<std::unique_ptr<IoLoop>> io = open_io();
       if (!io.ok()) return fail(kNothingToReceive, io.status());
       io_ = *std::move(io);
     }
-    if (io_ == nullptr && (nic_ == nullptr || nic_->ports_up() == 0)) {
+    if (plan_.use_eal) {
+      absl::StatusOr<std::unique_ptr<Nic>> nic = open_nic();
+      if (!nic.ok()) return fail(kNoEal, nic.status());
+      nic_ = *std::move(nic);
+    }
+    if (plan_.listener_count == 0 && (nic_ == nullptr || nic_->ports_up() == 0)) {
       return fail(kNothingToReceive,
                   absl::FailedPreconditionError("no listener, and no port that receives"));
     }
@@ -193,16 +195,17 @@ class DataPlane {
                  simd::variant_name(simd::active().variant));
   }
 
-  // The stop goes the way the packets go: sources first, then shards. Returns when every packet
-  // that had arrived is aggregated and every thread has ended.
+  // The stop goes the way the packets go: ports, then the io thread, which also has the ports'
+  // packets to forward, then shards. Returns when every packet that had arrived is aggregated and
+  // every thread has ended.
   void stop() {
+    if (nic_ != nullptr) nic_->stop_receiving();
     stop_io_.store(true);
     if (io_ != nullptr) io_->wake();
     if (io_thread_.joinable()) io_thread_.join();
     stop_resolver_.store(true);
     if (resolver_ != nullptr) resolver_->wake();
     if (resolver_thread_.joinable()) resolver_thread_.join();
-    if (nic_ != nullptr) nic_->stop_receiving();
     stop_shards_.store(true);
     for (ShardWorker* worker : workers_) worker->sleeper().wake();
     for (std::thread& thread : shard_threads_) thread.join();
@@ -253,7 +256,35 @@ class DataPlane {
     if (resolver_ != nullptr) {
       origins = std::make_unique<origin::Origins>(plan_, *resolver_, std::move(origin_stats));
     }
-    return IoLoop::create(plan_, std::move(sockets), sources, losses, workers_, std::move(origins));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<IoLoop> io,
+        IoLoop::create(plan_, std::move(sockets), sources, losses, workers_, std::move(origins)));
+    if (forwards()) RETURN_IF_ERROR(forward(*io));
+    return io;
+  }
+
+  [[nodiscard]] bool forwards() const {
+    return std::ranges::any_of(plan_.forward_open, [](uint8_t open) { return open != 0; });
+  }
+
+  absl::Status forward(IoLoop& io) {
+    std::vector<Fd> sockets;
+    std::vector<ForwardStats*> stats;
+    int next_fd = kFirstListenerFd + plan_.listener_count;
+    for (uint32_t i = 0; i < plan_.forward.target_count; ++i) {
+      if (plan_.forward_open[i] == 0) continue;
+      sockets.emplace_back(next_fd++);
+      stats.push_back(&stats_.add_forward(plan_.str(plan_.forward.targets[i])));
+    }
+    return io.forward_to(plan_, std::move(sockets), stats);
+  }
+
+  absl::StatusOr<std::unique_ptr<Nic>> open_nic() {
+    std::vector<Outlet> inlets;
+    for (uint16_t i = 0; forwards() && i < plan_.rx_count; ++i) {
+      inlets.push_back(io_->add_inlet(forward_ring_slots(plan_)));
+    }
+    return Nic::start(plan_, stats_, workers_, inlets);
   }
 
   const Plan& plan_;

@@ -157,7 +157,31 @@ class Detection {
 
 enum class Origin : uint8_t { kOff, kDetected };
 
-void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
+// Sends everything on to `count` UDP sockets that nobody reads: what they cannot hold is dropped.
+class Targets {
+ public:
+  explicit Targets(size_t count) : stats_(count) {
+    for (size_t i = 0; i < count; ++i) pairs_.push_back(udp_pair());
+  }
+  void attach(Plan& plan, uring::Loop& loop) {
+    if (pairs_.empty()) return;
+    plan.forward.target_count = static_cast<uint32_t>(pairs_.size());
+    plan.forward.queue = 4096;
+    std::vector<Fd> sockets;
+    std::vector<ForwardStats*> stats;
+    for (size_t i = 0; i < pairs_.size(); ++i) {
+      sockets.push_back(std::move(pairs_[i].sender));
+      stats.push_back(&stats_[i]);
+    }
+    if (!loop.forward_to(plan, std::move(sockets), stats).ok()) std::abort();
+  }
+
+ private:
+  std::vector<Pair> pairs_;
+  std::vector<ForwardStats> stats_;
+};
+
+void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection, size_t target_count) {
   auto plan = make_plan();
   plan->shard_count = 1;
   plan->listener_count = 1;
@@ -171,7 +195,7 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   LossStats* losses = &loss;
   PacketRing ring(io_ring_slots(*plan));
   auto sleeper = *Sleeper::create();
-  const uring::Outlet outlet{&ring, sleeper.get()};
+  const Outlet outlet{&ring, sleeper.get()};
   std::vector<Fd> receivers;
   receivers.push_back(std::move(sockets.receiver));
   plan->limits.origins = 1024;
@@ -182,6 +206,8 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   auto loop = *uring::Loop::create(*plan, std::move(receivers), {&sources, 1}, {&losses, 1},
                                    {&outlet, 1}, detecting ? detecting->origins(*plan) : nullptr);
   asking = loop.get();
+  Targets targets(target_count);
+  targets.attach(*plan, *loop);
 
   std::atomic<bool> stop{false};
   std::atomic<bool> done{false};
@@ -200,10 +226,13 @@ void BM_IoLoop(benchmark::State& state, ListenerKind kind, Origin detection) {
   done = true;
   shard.join();
 }
-BENCHMARK_CAPTURE(BM_IoLoop, uds, ListenerKind::kUdsDatagram, Origin::kOff)->UseRealTime();
-BENCHMARK_CAPTURE(BM_IoLoop, uds_origins, ListenerKind::kUdsDatagram, Origin::kDetected)
+BENCHMARK_CAPTURE(BM_IoLoop, uds, ListenerKind::kUdsDatagram, Origin::kOff, 0)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, uds_origins, ListenerKind::kUdsDatagram, Origin::kDetected, 0)
     ->UseRealTime();
-BENCHMARK_CAPTURE(BM_IoLoop, udp, ListenerKind::kUdp, Origin::kOff)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, udp, ListenerKind::kUdp, Origin::kOff, 0)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, udp_forwarded, ListenerKind::kUdp, Origin::kOff, 1)->UseRealTime();
+BENCHMARK_CAPTURE(BM_IoLoop, udp_forwarded_twice, ListenerKind::kUdp, Origin::kOff, 2)
+    ->UseRealTime();
 
 // What detection adds to a packet whose sender is known, of `processes` senders in turn.
 void BM_Origins(benchmark::State& state) {

@@ -160,7 +160,7 @@ void count(benchmark::State& state, const SourceStats& source) {
 class Capture {
  public:
   Capture(const std::vector<std::string>& payloads, uint32_t flows) {
-    auto output = pktgen::open_pcap(path_, kTarget, flows);
+    auto output = pktgen::open_pcap(path_, {.to = kTarget, .flows = flows});
     if (!output.ok()) std::abort();
     std::vector<std::string_view> packets;
     for (size_t i = 0; i < kFrames; ++i) packets.emplace_back(payloads[i % payloads.size()]);
@@ -249,9 +249,9 @@ class RingWire {
     out_ = rte_ring_create("bench_out", kSlots, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
     pool_ = rte_pktmbuf_pool_create("bench_wire", 4095, 0, 0, 2304, 0);
     if (pool_ == nullptr || rte_eth_from_rings("bench", &in_, 1, &out_, 1, 0) < 0) std::abort();
-    const auto maker = *FrameMaker::to("", kTarget);
+    const auto maker = *FrameMaker::to("", {.to = kTarget, .flows = 1000});
     for (size_t i = 0; i < std::min<size_t>(payloads.size(), 2000); ++i) {
-      const auto headers = maker.headers(payloads[i], i, i % 1000);
+      const auto headers = maker.headers(payloads[i], i);
       rte_mbuf* m = rte_pktmbuf_alloc(pool_);
       const auto size = static_cast<uint16_t>(headers.size() + payloads[i].size());
       char* to = rte_pktmbuf_append(m, size);

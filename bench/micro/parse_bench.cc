@@ -2,7 +2,6 @@
 // only finding its end (`count_newlines`: memchr over the same bytes) in the same run.
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -88,22 +87,16 @@ void split_and_parse(benchmark::State& state, const Corpus& corpus, const simd::
   });
 }
 
-// bench/micro/instructions sets the number of passes, to count what one of them costs.
-template <class Fn>
-void add_one(const std::string& name, Fn&& fn) {
-  benchmark::internal::Benchmark* b = benchmark::RegisterBenchmark(name.c_str(), fn);
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
-  if (const char* passes = std::getenv("PENSTOCK_BENCH_PASSES")) b->Iterations(std::atoi(passes));
-}
-
 void add(const std::string& name, const Corpus& corpus) {
-  add_one(name + "/count_newlines",
-          [&corpus](benchmark::State& state) { count_newlines(state, corpus); });
+  benchmark::RegisterBenchmark(
+      (name + "/count_newlines").c_str(),
+      [&corpus](benchmark::State& state) { count_newlines(state, corpus); });
   for (const simd::Kernel* kernel : simd::runnable()) {
     const std::string variant(simd::variant_name(kernel->variant));
     const auto with = [&](const char* what, auto fn) {
-      add_one(name + "/" + what + "/" + variant,
-              [fn, &corpus, kernel](benchmark::State& state) { fn(state, corpus, *kernel); });
+      benchmark::RegisterBenchmark(
+          (name + "/" + what + "/" + variant).c_str(),
+          [fn, &corpus, kernel](benchmark::State& state) { fn(state, corpus, *kernel); });
     };
     with("split", &split);
     with("split_and_values", &split_and_values);

@@ -99,7 +99,7 @@ void airflow_unknown(benchmark::State& state) {
 BENCHMARK(small);
 BENCHMARK(untagged)->Arg(1000)->Arg(10'000);
 BENCHMARK(tagged)->Arg(10'000)->Arg(1'000'000);
-BENCHMARK(tagged_mixed)->Arg(10'000)->Arg(1'000'000);
+BENCHMARK(tagged_mixed)->Arg(1000)->Arg(10'000)->Arg(100'000)->Arg(1'000'000)->Arg(4'000'000);
 BENCHMARK(airflow)->Arg(0)->Arg(20);
 BENCHMARK(airflow_unknown)->Arg(0)->Arg(20);
 

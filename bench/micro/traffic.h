@@ -27,13 +27,13 @@ struct Traffic {
   std::vector<Packet> packets;
 };
 
-// Limits that a million contexts do not reach.
+// Limits that four million contexts do not reach.
 inline std::unique_ptr<Plan> bench_plan() {
   auto plan = make_plan();
   plan->interval_s = 10;
-  plan->limits = {.contexts = 1'100'000,
-                  .context_bytes = 512ull << 20,
-                  .memo_bytes = 512ull << 20,
+  plan->limits = {.contexts = 4'200'000,
+                  .context_bytes = 2ull << 30,
+                  .memo_bytes = 1ull << 30,
                   .sample_bytes = 1ull << 30,
                   .set_members = 65536,
                   .carry_bytes = 4ull << 20,

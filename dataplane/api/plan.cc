@@ -32,11 +32,21 @@ bool counts_fit(const MapperPlan& m) {
   return mappings == m.mapping_count && tags == m.tag_count;
 }
 
+bool forward_fits(const Plan& p) {
+  bool ok = p.forward.target_count <= kPlanForwardTargetsMax &&
+            (p.forward.target_count == 0 ||
+             (p.forward.queue >= kForwardQueueMin && p.forward.queue <= kForwardQueueMax));
+  for (size_t i = p.forward.target_count; i < kPlanForwardTargetsMax; ++i)
+    ok = ok && p.forward_open[i] == 0;
+  return ok;
+}
+
 bool counts_fit(const Plan& p) {
   return p.port_count <= kPlanPortsMax && p.rx_count <= kPlanRxMax && p.shard_count >= 1 &&
          p.shard_count <= kPlanShardsMax && p.limits.sketch_bins >= 1 &&
          p.limits.sketch_bins <= sketch::kBinsMax && p.listener_count <= kPlanListenersMax &&
-         p.eal_arg_count <= kPlanEalArgsMax && p.dogstatsd.tag_count <= kPlanTagsMax &&
+         forward_fits(p) && p.eal_arg_count <= kPlanEalArgsMax &&
+         p.dogstatsd.tag_count <= kPlanTagsMax &&
          p.dogstatsd.exclusion_count <= kPlanExclusionsMax && counts_fit(p.dogstatsd.mapper) &&
          p.dogstatsd.filter.count <= kPlanFiltersMax &&
          p.dogstatsd.tag_cardinality <= dogstatsd::Cardinality::kNone &&
@@ -74,6 +84,7 @@ bool references_fit(const Plan& p) {
          static_cast<size_t>(l.kind) < kListenerKinds &&
          (l.kind != ListenerKind::kUdsStream || l.connections != 0);
   }
+  for (size_t i = 0; i < p.forward.target_count; ++i) ok = ok && inside(p, p.forward.targets[i]);
   for (size_t i = 0; i < p.rx_count; ++i) ok = ok && p.rx[i].port < p.port_count;
   for (size_t i = 0; i < p.shard_count; ++i)
     ok = ok && p.shards[i].rx < static_cast<int>(p.rx_count);

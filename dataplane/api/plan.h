@@ -27,6 +27,9 @@ inline constexpr size_t kPlanPortsMax = 8;
 inline constexpr size_t kPlanRxMax = 64;  // receive queues over all ports, one lcore each
 inline constexpr size_t kPlanShardsMax = 64;
 inline constexpr size_t kPlanListenersMax = 16;
+inline constexpr size_t kPlanForwardTargetsMax = 8;
+inline constexpr uint32_t kForwardQueueMin = 64;
+inline constexpr uint32_t kForwardQueueMax = 65536;
 inline constexpr size_t kPlanAddressesMax = 8;  // addresses a port
 inline constexpr size_t kPlanUdpPortsMax = 8;   // UDP destination ports a port
 inline constexpr size_t kPlanEalArgsMax = 48;
@@ -99,6 +102,14 @@ struct ListenerPlan {
   uint8_t spread;            // 1: packets go to any shard, not to that of their flow
   uint8_t origin_detection;  // 1: packets have the container of the process that sent them
   uint16_t connections;      // kUdsStream: at most so many at a time
+};
+
+// Where every packet goes besides its shard, as it came (spec section 3).
+struct ForwardPlan {
+  uint32_t target_count;
+  uint32_t queue;  // packets that may wait for one target
+  uint8_t batch;   // 1: packets that wait together are joined with newlines
+  std::array<TextRef, kPlanForwardTargetsMax> targets;  // "host:port", as in configuration
 };
 
 struct LimitsPlan {
@@ -175,13 +186,14 @@ struct DogstatsdPlan {
 struct Plan {
   uint32_t magic;
   uint32_t version;
-  // By listener: how many of its socket's drops earlier data planes have counted, modulo 2^32. No
-  // configuration, and so before the hash.
+  // What is no configuration comes before the hash. By listener: how many of its socket's drops
+  // earlier data planes have counted, modulo 2^32.
   std::array<uint32_t, kPlanListenersMax> drops_counted;
   // By listener, of pipes: 1 if the data plane before this one may have taken the beginning of a
-  // line with it, so that what comes up to the next line feed is not a line. No configuration
-  // either.
+  // line with it, so that what comes up to the next line feed is not a line.
   std::array<uint8_t, kPlanListenersMax> line_lost;
+  // By target: 1 if its socket could be opened this time and follows the listeners'.
+  std::array<uint8_t, kPlanForwardTargetsMax> forward_open;
   uint64_t hash;         // XXH3 of every byte after this field; equal Plans have equal hashes
   uint16_t control_cpu;  // keeper, and the io thread unless io_cpu says otherwise
   uint16_t io_cpu;
@@ -199,6 +211,7 @@ struct Plan {
   std::array<ShardPlan, kPlanShardsMax> shards;
   std::array<ListenerPlan, kPlanListenersMax> listeners;
   uint32_t io_buffers;  // provided buffers of the io thread, power of two
+  ForwardPlan forward;
   LimitsPlan limits;
   DogstatsdPlan dogstatsd;
   uint32_t interval_s;  // bucket length, 10

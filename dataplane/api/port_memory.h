@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -26,13 +27,20 @@ inline constexpr uint32_t kMbufOverhead = 128 + 128 + 64;
 
 inline bool is_af_xdp(const PortPlan& port) { return port.interface.size != 0; }
 
-// Buffers one receive queue of `port` needs.
+// Descriptors of a receive queue's ring to the forwarder; 0: nothing is forwarded.
+inline uint32_t forward_ring_slots(const Plan& plan) {
+  return plan.forward.target_count == 0 ? 0 : std::bit_ceil(plan.forward.queue);
+}
+
+// Buffers one receive queue of `port` needs. A packet may be with its shard and the forwarder at
+// once, but nothing makes the two rings hold the same packets.
 inline uint32_t mbufs_per_queue(const Plan& plan, const PortPlan& port) {
   const uint32_t with_nic =
       std::max<uint32_t>(port.descriptors, is_af_xdp(port) ? kAfXdpFillFrames : 0) + kTxDescriptors;
   const uint32_t in_rings =
       plan.wiring == Wiring::kPipeline ? plan.limits.ring_slots * plan.shard_count : 0;
-  return with_nic + in_rings + plan.limits.fragments + 2 * kRxBurst + kMbufCache * 3 / 2;
+  return with_nic + in_rings + forward_ring_slots(plan) + plan.limits.fragments + 2 * kRxBurst +
+         kMbufCache * 3 / 2;
 }
 
 // Buffers of one receive queue for datagrams joined from fragments.

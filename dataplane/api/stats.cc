@@ -9,8 +9,8 @@ namespace penstock {
 namespace {
 
 constexpr uint32_t kMagic = 0x54535050;  // "PPST"
-constexpr uint32_t kVersion = 1;
-constexpr size_t kLabelBytes = 48;
+constexpr uint32_t kVersion = 2;
+constexpr size_t kLabelBytes = kStatsLabelMax + 1;
 constexpr size_t kNamesMax = 64;
 constexpr size_t kNameBytes = 32;
 
@@ -42,6 +42,7 @@ constexpr const char* kLossNames[] = {PENSTOCK_LOSS_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kOriginNames[] = {PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kShardNames[] = {PENSTOCK_SHARD_COUNTERS(PENSTOCK_NAME)};
 constexpr const char* kKeeperNames[] = {PENSTOCK_KEEPER_COUNTERS(PENSTOCK_NAME)};
+constexpr const char* kForwardNames[] = {PENSTOCK_FORWARD_COUNTERS(PENSTOCK_NAME)};
 #undef PENSTOCK_NAME
 static_assert(std::size(kShardNames) <= kNamesMax);
 
@@ -95,6 +96,9 @@ ShardStats& StatsBuilder::add_shard(std::string_view label) {
 }
 KeeperStats& StatsBuilder::add_keeper() {
   return *new (add(StatsBlock::kKeeper, "keeper", kKeeperNames)) KeeperStats;
+}
+ForwardStats& StatsBuilder::add_forward(std::string_view label) {
+  return *new (add(StatsBlock::kForward, label, kForwardNames)) ForwardStats;
 }
 
 void StatsBuilder::publish() {

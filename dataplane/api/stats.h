@@ -64,6 +64,7 @@ static_assert(sizeof(Counter) == 8);
   X(truncated)             /* longer than dogstatsd_buffer_size; refused whole */                 \
   X(ring_full)             /* shard ring full, newest dropped */                                  \
   X(dispatched)            /* handed to a shard */                                                \
+  X(forward_full)          /* to no forward target: full ring; outside the identity */            \
   X(replies)               /* ARP, NDP, ICMP echo answers and announcements of our                \
                               addresses sent; outside the identity */                             \
   X(replies_limited) /* answers not sent: rate limit or full tx queue; outside the identity */    \
@@ -77,6 +78,17 @@ static_assert(sizeof(Counter) == 8);
 #define PENSTOCK_LOSS_COUNTERS(X)                       \
   X(missed)    /* NIC: imissed; socket: kernel drops */ \
   X(no_buffer) /* NIC: rx_nombuf */
+
+// What became of the packets offered to one forward target; writer: the io thread. Offered is every
+// packet that was not refused, `dispatched` + `ring_full` of all sources, and
+//   offered = forward_full of all sources + sent + queue_full + errors + those still on their way.
+#define PENSTOCK_FORWARD_COUNTERS(X)                                               \
+  X(sent)       /* packets */                                                      \
+  X(sent_bytes) /* of datagrams, with the newlines that join packets */            \
+  X(datagrams)  /* fewer than `sent` where packets are joined */                   \
+  X(queue_full) /* given up, oldest first: the socket took nothing for too long */ \
+  X(errors)     /* the kernel refused the datagram */                              \
+  X(last_errno) /* of the last error; a level, not a sum */
 
 // Whose packets of a listener with origin detection are (spec 2.6); writer: the io thread. Each
 // dispatched packet is in exactly one of the first six.
@@ -171,6 +183,9 @@ struct alignas(64) SourceStats {
 struct alignas(64) LossStats {
   PENSTOCK_LOSS_COUNTERS(PENSTOCK_FIELD)
 };
+struct alignas(64) ForwardStats {
+  PENSTOCK_FORWARD_COUNTERS(PENSTOCK_FIELD)
+};
 struct alignas(64) OriginStats {
   PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_FIELD)
 };
@@ -182,7 +197,7 @@ struct alignas(64) KeeperStats {
 };
 #undef PENSTOCK_FIELD
 
-enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kOrigin };
+enum class StatsBlock : uint32_t { kRxQueue, kListener, kLoss, kShard, kKeeper, kOrigin, kForward };
 
 // The writer's side: lays the blocks out and fills the directory. Used once, at start of the data
 // plane.
@@ -192,14 +207,16 @@ class StatsBuilder {
   // reference.
   explicit StatsBuilder(std::span<std::byte> memory);
 
-  // Adds one block. `label` names the source, shard or keeper, e.g. "wire0/0", "udp", "shard0"; at
-  // most 47 bytes are kept. The reference stays valid as long as the memory. Dies when
-  // kStatsBlocksMax is exceeded. A kLoss or kOrigin block has the label of the source it is about.
+  // Adds one block. `label` names the source, shard, keeper or forward target, e.g. "wire0/0",
+  // "udp", "shard0"; at most kStatsLabelMax bytes are kept. The reference stays valid as long as
+  // the memory. Dies when kStatsBlocksMax is exceeded. A kLoss or kOrigin block has the label of
+  // the source it is about.
   SourceStats& add_source(StatsBlock kind, std::string_view label);
   LossStats& add_loss(std::string_view label);
   OriginStats& add_origin(std::string_view label);
   ShardStats& add_shard(std::string_view label);
   KeeperStats& add_keeper();
+  ForwardStats& add_forward(std::string_view label);
 
   // Makes the directory visible to readers. Call when all blocks are added, before the first
   // packet.
@@ -212,6 +229,7 @@ class StatsBuilder {
 
 inline constexpr size_t kStatsBytes = size_t{512} * 1024;
 inline constexpr size_t kStatsBlocksMax = 256;
+inline constexpr size_t kStatsLabelMax = 271;  // a host name, brackets and a port
 
 // One block as a reader sees it: label and name -> value, in the order of the lists above.
 struct StatsBlockValues {

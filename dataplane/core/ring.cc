@@ -43,11 +43,12 @@ size_t PacketRing::push(std::span<const Packet> packets) {
   return n;
 }
 
-std::span<const Packet> PacketRing::peek(size_t max) {
+std::span<const Packet> PacketRing::peek(size_t max, size_t skip) {
   Consumer& c = consumer_;
-  if (c.head_seen == c.tail) c.head_seen = head_.load(std::memory_order_acquire);
-  const uint32_t at = c.tail & mask_;
-  const size_t n = std::min<size_t>({c.head_seen - c.tail, slots() - at, max});
+  const uint32_t from = c.tail + static_cast<uint32_t>(skip);
+  if (c.head_seen == from) c.head_seen = head_.load(std::memory_order_acquire);
+  const uint32_t at = from & mask_;
+  const size_t n = std::min<size_t>({c.head_seen - from, slots() - at, max});
   return {slots_ + at, n};
 }
 

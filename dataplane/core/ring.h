@@ -40,11 +40,11 @@ class PacketRing {
   // Producer. Descriptors pushed and not yet reclaimed.
   [[nodiscard]] size_t in_flight() const { return producer_.head - producer_.reclaim; }
 
-  // Consumer. The next waiting packets, contiguous in the ring, at most `max`; empty if none. They
-  // stay valid until `finish`.
-  std::span<const Packet> peek(size_t max);
+  // Consumer. The next waiting packets behind the first `skip` (of earlier peeks), contiguous in
+  // the ring, at most `max`; empty if none. They stay valid until `finish`.
+  std::span<const Packet> peek(size_t max, size_t skip = 0);
 
-  // Consumer. Done with the first `n` packets of the last `peek`: their buffers may be reused.
+  // Consumer. Done with the first `n` packets it has seen: their buffers may be reused.
   void finish(size_t n);
 
   // Consumer. True if a `peek` would find nothing; an acquire load, for the look before sleeping.

@@ -27,8 +27,8 @@ void full_fence() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Sleeper>> Sleeper::create() {
-  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event.valid()) return errno_status(errno, "eventfd of a shard");
+  Fd event(::eventfd(0, EFD_CLOEXEC));
+  if (!event.valid()) return errno_status(errno, "eventfd of a sleeping thread");
   return std::unique_ptr<Sleeper>(new Sleeper(std::move(event)));
 }
 
@@ -54,7 +54,10 @@ void Sleeper::wait(std::chrono::microseconds timeout) {
 void Sleeper::wake() {
   full_fence();
   if (asleep_.load(std::memory_order_relaxed) == 0) return;
-  if (asleep_.exchange(0, std::memory_order_relaxed) == 0) return;
+  if (asleep_.exchange(0, std::memory_order_relaxed) != 0) interrupt();
+}
+
+void Sleeper::interrupt() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(event_.get(), &one, sizeof one);
   assert(n == sizeof one);

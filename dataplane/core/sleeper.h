@@ -27,12 +27,19 @@ class Sleeper {
   void prepare();
   // Owner thread. There was work after all.
   void cancel();
+  // The owner may wait by other means between `prepare` and `cancel`: a blocking eventfd, readable
+  // after a wake; one read takes all wakes up to then.
+  [[nodiscard]] int event() const { return event_.get(); }
   // Owner thread. Sleeps until woken or `timeout` passed (a system call), and clears the
   // announcement. May return early once after a `wake` that met a `cancel` or a timeout.
   void wait(std::chrono::microseconds timeout);
 
   // Any thread, after publishing work. No system call unless the owner sleeps.
   void wake();
+
+  // Any thread. Ends the wait under way, else the next: for what the owner does not look at after
+  // `prepare`. A system call.
+  void interrupt();
 
   // Any thread. True if the owner sleeps or is about to; old news when it returns.
   [[nodiscard]] bool asleep() const { return asleep_.load(std::memory_order_relaxed) != 0; }

@@ -64,6 +64,7 @@ struct Nic::State {
   std::unique_ptr<Eal> eal;
   std::vector<PortSlot> ports;
   std::vector<std::unique_ptr<Lane>> lanes;
+  std::span<const Outlet> forward;  // by RxPlan, while starting
   std::atomic<bool> stop_receiving{false};
   std::atomic<size_t> drained{0};
   size_t launched = 0;
@@ -101,7 +102,9 @@ RxQueue Nic::State::rx_queue(uint16_t rx, SourceStats& stats) const {
           .us = port.responder(),
           .buffer_size = plan.dogstatsd.buffer_size,
           .in_nic_max = mbufs_per_queue(plan, spec),
-          .stats = &stats};
+          .stats = &stats,
+          .forward = forward.empty() ? Outlet{} : forward[rx],
+          .forward_joined_max = datagram_buffers(plan) / 2};
 }
 
 absl::StatusOr<ShardWorker*> Nic::State::inline_shard(uint16_t rx,
@@ -145,9 +148,11 @@ Nic::Nic(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Nic::~Nic() = default;
 
 absl::StatusOr<std::unique_ptr<Nic>> Nic::start(const Plan& plan, StatsBuilder& stats,
-                                                std::span<ShardWorker* const> shards) {
+                                                std::span<ShardWorker* const> shards,
+                                                std::span<const Outlet> forward) {
   ASSIGN_OR_RETURN(std::unique_ptr<Eal> eal, Eal::start(plan));
   auto state = std::make_unique<State>(plan, std::move(eal));
+  state->forward = forward;
   state->start_ports();
   for (uint16_t i = 0; i < plan.rx_count; ++i) {
     const RxPlan& r = plan.rx[i];

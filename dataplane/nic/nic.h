@@ -10,6 +10,7 @@
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
 #include "dataplane/base/status.h"
+#include "dataplane/core/outlet.h"
 #include "dataplane/core/worker.h"
 
 namespace penstock {
@@ -38,8 +39,11 @@ class Nic {
   // `shards` are in the Plan's order; they, `plan` and the memory of `stats` outlive the Nic. Fails
   // only if EAL cannot start (the caller exits with code 4 then), or for a Plan that contradicts
   // itself: a receive queue without an lcore, or without a shard in the inline wiring.
+  // `forward` are the ways to the forwarder, by RxPlan; empty: nothing is forwarded. Their rings
+  // outlive the loops, and what is still in them when those end is not freed.
   static absl::StatusOr<std::unique_ptr<Nic>> start(const Plan& plan, StatsBuilder& stats,
-                                                    std::span<ShardWorker* const> shards);
+                                                    std::span<ShardWorker* const> shards,
+                                                    std::span<const Outlet> forward = {});
 
   // Closes and removes the ports, takes our XDP programs off their interfaces, and ends EAL. The
   // loops have been joined, or were never launched.

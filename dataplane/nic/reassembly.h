@@ -51,6 +51,8 @@ class Reassembly {
   void give_up(Tally& tally);
 
   [[nodiscard]] uint32_t waiting() const { return waiting_; }
+  // Whether a datagram was joined here.
+  [[nodiscard]] bool owns(const rte_mbuf& datagram) const { return datagram.pool == pool_; }
 
  private:
   Reassembly() = default;

@@ -31,6 +31,7 @@ template <class Sink>
 RxLoop<Sink>::RxLoop(const RxQueue& queue, IdleMode idle, Sink sink)
     : queue_(queue), idle_(idle), sink_(std::move(sink)), gate_(queue) {
   if (queue.port->responder) replies_.emplace(queue);
+  if (queue.forward.ring != nullptr) forward_.emplace(queue);
 }
 
 template <class Sink>
@@ -67,6 +68,7 @@ void RxLoop<Sink>::rest(IdleLadder::Wait wait) {
 template <class Sink>
 size_t RxLoop<Sink>::pass() {
   const Now now = read_clock();
+  if (forward_) forward_->reclaim();
   if (queue_.fragments->waiting() != 0) [[unlikely]]
     expire_fragments();
   if (replies_ && replies_->announcement_due(now.unix_ms)) [[unlikely]]
@@ -136,7 +138,9 @@ void RxLoop<Sink>::burst(std::span<rte_mbuf* const> frames, Now now) {
     refused[refused_count++] = frame;
   }
   rte_pktmbuf_free_bulk(refused.data(), refused_count);
-  if (packet_count != 0) sink_.dispatch(std::span(packets).first(packet_count), now, tally);
+  const auto taken = std::span<const Packet>(packets).first(packet_count);
+  if (forward_ && !taken.empty()) forward_->push(taken, tally);
+  if (!taken.empty()) sink_.dispatch(taken, now, tally);
   tally.add_to(*queue_.stats);
 }
 

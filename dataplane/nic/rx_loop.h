@@ -10,6 +10,7 @@
 #include "dataplane/api/port_memory.h"
 #include "dataplane/core/arrival.h"
 #include "dataplane/core/packet.h"
+#include "dataplane/nic/forward_tap.h"
 #include "dataplane/nic/frame_gate.h"
 #include "dataplane/nic/idle_ladder.h"
 #include "dataplane/nic/reply_sender.h"
@@ -54,6 +55,7 @@ class RxLoop {
   FrameGate gate_;
   ArrivalClock arrival_;
   std::optional<ReplySender> replies_;
+  std::optional<ForwardTap> forward_;
 };
 
 extern template class RxLoop<InlineSink>;

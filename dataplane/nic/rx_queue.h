@@ -7,6 +7,7 @@
 
 #include "dataplane/api/plan.h"
 #include "dataplane/api/stats.h"
+#include "dataplane/core/outlet.h"
 #include "parsers/packet/reply.h"
 
 struct rte_mempool;
@@ -29,6 +30,9 @@ struct RxQueue {
   uint32_t buffer_size;  // dogstatsd_buffer_size
   size_t in_nic_max;     // frames the NIC can hold: what a drain takes at most
   SourceStats* stats;    // written by the loop only
+  Outlet forward = {};   // the way to the forwarder; null: nothing is forwarded
+  // Datagrams joined from fragments that the forwarder may have at a time.
+  uint32_t forward_joined_max = 0;
 };
 
 }  // namespace penstock

@@ -1,37 +1,13 @@
 #include "dataplane/nic/rx_sink.h"
 
-#include <rte_mbuf.h>
-
 #include <algorithm>
 #include <array>
 #include <thread>
 
 #include "dataplane/core/emptiest.h"
+#include "dataplane/nic/mbuf_bin.h"
 
 namespace penstock {
-namespace {
-
-// Frees the mbufs of packets by the bulk: one visit to the pool's cache instead of one each.
-class MbufBin {
- public:
-  ~MbufBin() { flush(); }
-  void add(uint64_t owner) {
-    // Packet::owner is an opaque word to everyone else.
-    mbufs_[count_++] = reinterpret_cast<rte_mbuf*>(owner);  // NOLINT(performance-no-int-to-ptr)
-    if (count_ == mbufs_.size()) flush();
-  }
-
- private:
-  void flush() {
-    rte_pktmbuf_free_bulk(mbufs_.data(), count_);
-    count_ = 0;
-  }
-  std::array<rte_mbuf*, 64> mbufs_;
-  unsigned count_ = 0;
-};
-
-}  // namespace
-
 void InlineSink::dispatch(std::span<const Packet> packets, Now now, Tally& tally) {
   for (const Packet& p : packets) tally.received_bytes += p.len;
   tally.dispatched += static_cast<int32_t>(packets.size());

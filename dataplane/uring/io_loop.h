@@ -8,6 +8,7 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/core/outlet.h"
 #include "dataplane/core/worker.h"
 #include "dataplane/origin/origins.h"
 
@@ -17,8 +18,9 @@ namespace uring {
 class Loop;
 }
 
-// Receives from the kernel's sockets (Unix datagrams and streams, UDP) and pipes by io_uring and
-// feeds the shards by ring. Everything is allocated in `create`; `run` is the io thread's.
+// Receives from the kernel's sockets (Unix datagrams and streams, UDP) and pipes by io_uring, feeds
+// the shards by ring, and sends every packet to the forward targets. Everything is allocated before
+// `run`, which is the io thread's.
 class IoLoop {
  public:
   // Wiring time, any thread. `sockets`, `sources` and `losses` are in the order of the Plan's
@@ -33,11 +35,21 @@ class IoLoop {
       std::unique_ptr<origin::Origins> origins = nullptr);
   ~IoLoop();
 
-  // The io thread. Receives until `stop` is set (call `wake()` after setting it), then takes in
-  // what the sockets already hold, for at most 2 s, and returns once the shards have finished with
-  // every packet; so the shards must run until it has returned. What arrives later stays in the
-  // sockets for the next data plane. Call once. Fails if the kernel refuses the ring, or with
-  // DEADLINE_EXCEEDED if the shards do not finish within 10 s.
+  // Wiring time. Every packet also goes to these targets: connected datagram sockets and their
+  // counters, in the order of the Plan's open ones.
+  absl::Status forward_to(const Plan& plan, std::vector<Fd> targets,
+                          const std::vector<ForwardStats*>& stats);
+  // Wiring time, after `forward_to`. The way for the packets of one receive loop of a port to the
+  // targets: `slots` is a power of two. The ring is the loop's; its owners are freed when no target
+  // needs them, at the latest when `run` has returned.
+  Outlet add_inlet(uint32_t slots);
+
+  // The io thread. Receives until `stop` is set (call `wake()` after setting it; what feeds the
+  // inlets has stopped by then), then takes in what the sockets already hold, for at most 2 s,
+  // sends what waits for forward targets, for at most 1 s, and returns once the shards have
+  // finished with every packet; so the shards must run until it has returned. What arrives later
+  // stays in the sockets for the next data plane. Call once. Fails if the kernel refuses the ring,
+  // or with DEADLINE_EXCEEDED if the shards do not finish within 10 s.
   absl::Status run(const std::atomic<bool>& stop);
 
   // Any thread. Ends the loop's sleep, so that it looks at `stop`.

@@ -1,9 +1,8 @@
 #include "dataplane/uring/loop.h"
 
-#include <sys/eventfd.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -35,6 +34,8 @@ constexpr unsigned kDescriptorsBeside = 256;  // for all but connections
 constexpr microseconds kStarvedWait{200};  // how long a starved listener waits for buffers to free
 constexpr seconds kDrainLimit{2};
 constexpr seconds kShardsLimit{10};
+constexpr seconds kForwardLimit{1};
+constexpr uint32_t kBuffersUnused = 2;  // the fewest there can be
 constexpr seconds kOriginsLimit{2};
 
 absl::Status too_late(std::string_view what) {
@@ -57,25 +58,28 @@ void check_descriptor_limit(uint32_t connections) {
 }  // namespace
 
 // Rules of the loop:
-//  1. Only the io thread enables, submits to and reaps the ring. Others write `wake_event_`.
+//  1. Only the io thread enables, submits to and reaps the ring. Others wake its Sleeper, whose
+//     event the ring reads.
 //  2. A completion is followed only if its generation is its slot's current one. Its buffer comes
 //     home in any case.
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
 //  4. A buffer is the kernel's, or the owner of exactly one slot of one shard's ring, or waits to
 //  be
-//     split or for its sender's origin, or is about to go home. There are slots for all buffers in
-//     any one ring, so a push always succeeds: nothing is dropped here. Without buffers the kernel
-//     holds packets back: UDS senders and writers wait, UDP is dropped by the kernel and counted as
-//     missed.
+//     split or for its sender's origin, or a forward target waits with a packet of it, or it is
+//     about to go home. There are slots for all buffers in any one ring, so a push always succeeds:
+//     nothing is dropped here. Without buffers the kernel holds packets back: UDS senders and
+//     writers wait, UDP is dropped by the kernel and counted as missed.
 //  5. A burst is published, then its shard woken. Finished buffers go back in bulk, once a pass.
 //  6. Without work the thread sleeps in the kernel with no limit. Only what is starved of buffers,
 //     or waits to be split, needs to look at the shards, every kStarvedWait, as finishing a packet
-//     wakes nobody.
+//     wakes nobody. Before it sleeps it looks once more at what ports hand the forwarder.
 //  7. The kernel's drops are read at start, at the end, and by a timer that runs for a second
 //     after traffic: a drop means a full socket, so packets follow it.
-//  8. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
-//     then the origins that packets wait for, and the shards.
+//  8. The forwarder sends at the end of a pass, and whenever it has a burst. It waits for no
+//     target; one whose socket is full is looked at again when the kernel says it has room.
+//  9. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
+//     then targets that take nothing, then the origins that packets wait for, and the shards.
 
 absl::Status check_buffers(const Plan& plan) {
   if (!std::has_single_bit(plan.io_buffers) || plan.io_buffers > Buffers::kCountMax) {
@@ -107,11 +111,13 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   const unsigned completions =
       std::min(2 * std::max<unsigned>(plan.io_buffers + streams, kSubmissions), kCompletionsMax);
   ASSIGN_OR_RETURN(loop->ring_, Ring::create(kSubmissions, completions));
+  const uint32_t buffers = plan.listener_count != 0 ? plan.io_buffers : kBuffersUnused;
   ASSIGN_OR_RETURN(loop->buffers_,
-                   Buffers::create(loop->ring_->get(), plan.io_buffers,
+                   Buffers::create(loop->ring_->get(), buffers,
                                    Listener::kHeaderBytesMax + plan.dogstatsd.buffer_size));
   ASSIGN_OR_RETURN(loop->assemblies_,
                    Assemblies::create(assemblies_of(plan), plan.dogstatsd.buffer_size));
+  loop->loans_ = std::make_unique<Loans>(*loop->buffers_, *loop->assemblies_, assemblies_of(plan));
   for (const Outlet& o : outlets) assert(o.ring->slots() >= io_ring_slots(plan));
   loop->outlets_ = std::make_unique<Outlets>(outlets, loose_packets_of(plan), std::move(origins));
   loop->input_ =
@@ -123,11 +129,18 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
     RETURN_IF_ERROR(loop->add_listener(plan, i, std::move(sockets[i]), *sources[i], *losses[i]));
   }
   check_descriptor_limit(streams);
-  // Blocking, as io_uring answers a read of a non-blocking one with EAGAIN instead of waiting.
-  loop->wake_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  if (!loop->wake_event_.valid()) return errno_status(errno, "eventfd of the io thread");
+  ASSIGN_OR_RETURN(loop->sleeper_, Sleeper::create());
   return loop;
 }
+
+absl::Status Loop::forward_to(const Plan& plan, std::vector<Fd> targets,
+                              std::span<ForwardStats* const> stats) {
+  ASSIGN_OR_RETURN(forwarder_, Forwarder::create(plan, std::move(targets), stats, *loans_));
+  outlets_->forward_to(*forwarder_);
+  return absl::OkStatus();
+}
+
+Outlet Loop::add_inlet(uint32_t slots) { return {&forwarder_->add_inlet(slots), sleeper_.get()}; }
 
 absl::Status Loop::add_listener(const Plan& plan, uint16_t slot, Fd socket, SourceStats& source,
                                 LossStats& loss) {
@@ -147,17 +160,14 @@ absl::Status Loop::add_listener(const Plan& plan, uint16_t slot, Fd socket, Sour
   return absl::OkStatus();
 }
 
-void Loop::wake() {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t n = ::write(wake_event_.get(), &one, sizeof one);
-  assert(n == sizeof one);
-}
+void Loop::wake() { sleeper_->interrupt(); }
 
 absl::Status Loop::run(const std::atomic<bool>& stop) {
   RETURN_IF_ERROR(start());
   while (!stop.load(std::memory_order_acquire)) RETURN_IF_ERROR(pass(patience()));
   RETURN_IF_ERROR(drain());
   RETURN_IF_ERROR(cancel());
+  RETURN_IF_ERROR(wait_for_targets());
   RETURN_IF_ERROR(wait_for_shards());
   connections_->publish_counts();
   pipes_->publish_counts();
@@ -167,6 +177,7 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
 
 absl::Status Loop::start() {
   RETURN_IF_ERROR(ring_->enable());
+  if (forwarder_ != nullptr) RETURN_IF_ERROR(forwarder_->start());
   read_drops();
   arm_wake();
   rearm();
@@ -191,7 +202,7 @@ absl::Status Loop::pass(Micros limit) {
   connections_->publish_counts();
   pipes_->publish_counts();
   rearm();
-  return absl::OkStatus();
+  return forwarder_ != nullptr ? forwarder_->status() : absl::OkStatus();
 }
 
 // Publishes what came, and what waited for its origin; takes back what the shards have finished,
@@ -206,16 +217,34 @@ void Loop::hand_over() {
     });
     outlets_->flush();
   }
+  if (forwarder_ != nullptr) forward();
   buffers_->provide_home();
 }
 
+void Loop::forward() {
+  forwarder_->take_inlets();
+  forwarder_->flush();
+  const std::span<ForwardTarget> targets = forwarder_->targets();
+  for (uint16_t i = 0; i < targets.size(); ++i) {
+    if (!targets[i].wants_look()) continue;
+    io_uring_sqe* sqe = ring_->sqe();
+    io_uring_prep_poll_add(sqe, targets[i].fd(), POLLOUT);
+    sqe->user_data = pack({Kind::kWritable, i, 0});
+  }
+}
+
 absl::Status Loop::wait(Micros limit) {
+  if (forwarder_ != nullptr) {
+    sleeper_->prepare();
+    if (forwarder_->inlets_wait()) limit = Micros{0};
+  }
   io_uring_cqe* first;
   __kernel_timespec ts{};
   ts.tv_sec = limit.count() / 1'000'000;
   ts.tv_nsec = limit.count() % 1'000'000 * 1000;
   const int rc = io_uring_submit_and_wait_timeout(ring_->get(), &first, 1,
                                                   limit == kNoLimit ? nullptr : &ts, nullptr);
+  if (forwarder_ != nullptr) sleeper_->cancel();
   if (rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) {
     return absl::OkStatus();
   }
@@ -259,6 +288,9 @@ void Loop::complete(uint64_t user_data, int result, uint32_t flags) {
     case Kind::kPipeRead:
       pipes_->read(d, result, flags);
       break;
+    case Kind::kWritable:
+      forwarder_->targets()[d.slot].unblock();
+      break;
   }
 }
 
@@ -276,7 +308,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
       packet->owner = owner_of_buffer(id);
       const Listener& from = listeners_[d.slot];
       if (from.spread()) packet->flow = outlets_->spread_flow();
-      outlets_->take(*packet, from.sender(), from.slot());
+      outlets_->take(*packet, packet->owner, from.sender(), from.slot());
     } else {
       buffers_->come_home(id);
     }
@@ -297,14 +329,7 @@ void Loop::ended(Listener& l, int result) {
 }
 
 void Loop::reclaim() {
-  outlets_->reclaim([this](uint64_t owner) {
-    const auto id = static_cast<uint32_t>(owner);
-    if ((owner & kAssemblyOwner) != 0) {
-      assemblies_->come_home(id);
-    } else {
-      buffers_->come_home(static_cast<uint16_t>(id - 1));
-    }
-  });
+  outlets_->reclaim([this](uint64_t owner) { loans_->returned(loans_->index_of(owner)); });
 }
 
 void Loop::rearm() {
@@ -368,10 +393,26 @@ absl::Status Loop::cancel() {
 
 bool Loop::armed() const { return any(State::kArmed) || connections_->armed() || pipes_->armed(); }
 
+absl::Status Loop::wait_for_targets() {
+  if (forwarder_ == nullptr) return absl::OkStatus();
+  const auto deadline = SteadyClock::now() + kForwardLimit;
+  do {
+    RETURN_IF_ERROR(pass(kStarvedWait));
+  } while (forwarder_->inlets_wait() || (forwarder_->waiting() && SteadyClock::now() < deadline));
+  if (!forwarder_->waiting()) return absl::OkStatus();
+  spdlog::warn("io: what waited for a forward target for {} s is given up", kForwardLimit.count());
+  return absl::OkStatus();
+}
+
+// What comes forth yet is sent at once or not at all: it waited for a shard until now.
 absl::Status Loop::wait_for_shards() {
   const auto begun = SteadyClock::now();
   pipes_->end();
-  for (hand_over(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over()) {
+  const auto hand_over_all = [this] {
+    hand_over();
+    if (forwarder_ != nullptr) forwarder_->give_up();
+  };
+  for (hand_over_all(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over_all()) {
     const auto waited = SteadyClock::now() - begun;
     if (waited > kShardsLimit) return too_late("the shards did not finish their packets");
     // Answers are a matter of microseconds; should they not come, the packets go without.
@@ -387,7 +428,7 @@ void Loop::read_drops() {
 
 void Loop::arm_wake() {
   io_uring_sqe* sqe = ring_->sqe();
-  io_uring_prep_read(sqe, wake_event_.get(), &wake_count_, sizeof wake_count_, 0);
+  io_uring_prep_read(sqe, sleeper_->event(), &wake_count_, sizeof wake_count_, 0);
   sqe->user_data = pack({Kind::kWake, 0, 0});
 }
 

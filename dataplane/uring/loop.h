@@ -11,11 +11,14 @@
 #include "dataplane/api/stats.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
+#include "dataplane/core/outlet.h"
 #include "dataplane/origin/origins.h"
 #include "dataplane/uring/assemblies.h"
 #include "dataplane/uring/buffers.h"
 #include "dataplane/uring/connections.h"
+#include "dataplane/uring/forwarder.h"
 #include "dataplane/uring/listener.h"
+#include "dataplane/uring/loans.h"
 #include "dataplane/uring/outlets.h"
 #include "dataplane/uring/pipes.h"
 #include "dataplane/uring/ring.h"
@@ -37,6 +40,10 @@ class Loop {
       const Plan& plan, std::vector<Fd> sockets, std::span<SourceStats* const> sources,
       std::span<LossStats* const> losses, std::span<const Outlet> outlets,
       std::unique_ptr<origin::Origins> origins = nullptr);
+  // Wiring time. Every packet also goes to these targets.
+  absl::Status forward_to(const Plan& plan, std::vector<Fd> targets,
+                          std::span<ForwardStats* const> stats);
+  Outlet add_inlet(uint32_t slots);
 
   absl::Status run(const std::atomic<bool>& stop);
   void wake();
@@ -61,9 +68,11 @@ class Loop {
   void ended(Listener& l, int result);
   void reclaim();
   void hand_over();
+  void forward();
   void rearm();
   absl::Status drain();
   absl::Status cancel();
+  absl::Status wait_for_targets();
   absl::Status wait_for_shards();
   [[nodiscard]] bool sockets_hold_packets() const;
   [[nodiscard]] bool any(Listener::State state) const;
@@ -76,14 +85,16 @@ class Loop {
   // In this order: the ring goes before the buffers the kernel writes to.
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<Assemblies> assemblies_;
+  std::unique_ptr<Loans> loans_;
   std::vector<Listener> listeners_;  // of datagrams
   std::unique_ptr<Outlets> outlets_;
   std::unique_ptr<StreamInput> input_;
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Pipes> pipes_;
-  Fd wake_event_;
-  uint64_t wake_count_ = 0;  // where the kernel puts what it reads from wake_event_
-  uint64_t taken_ = 0;       // datagrams of this pass
+  std::unique_ptr<Forwarder> forwarder_;  // null: nothing is forwarded
+  std::unique_ptr<Sleeper> sleeper_;      // by which others end the sleep in the kernel
+  uint64_t wake_count_ = 0;               // where the kernel puts what it reads from its event
+  uint64_t taken_ = 0;                    // datagrams of this pass
   bool timer_armed_ = false;
   bool closing_ = false;  // arm nothing again
   std::unique_ptr<Ring> ring_;

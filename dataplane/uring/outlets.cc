@@ -21,8 +21,10 @@ void Outlets::begin_pass(int64_t unix_ms) {
   if (origins_ != nullptr) origins_->begin_pass(unix_ms);
 }
 
-void Outlets::take(Packet& packet, const origin::Credentials& sender, uint16_t listener) {
+void Outlets::take(Packet& packet, uint64_t memory, const origin::Credentials& sender,
+                   uint16_t listener) {
   packet.arrival = arrival_.next();
+  if (forwarder_ != nullptr) forwarder_->offer(packet, memory);
   if (origins_ == nullptr || !origins_->wanted(listener)) return dispatch(packet);
   origins_->take(packet, sender, listener, [this](const Packet& p) { dispatch(p); });
 }

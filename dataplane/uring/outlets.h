@@ -8,23 +8,13 @@
 #include <vector>
 
 #include "dataplane/core/arrival.h"
+#include "dataplane/core/outlet.h"
 #include "dataplane/core/packet.h"
-#include "dataplane/core/ring.h"
-#include "dataplane/core/sleeper.h"
 #include "dataplane/origin/origins.h"
+#include "dataplane/uring/forwarder.h"
+#include "dataplane/uring/loans.h"
 
 namespace penstock::uring {
-
-// The way to one shard: its ring from this thread, and how to wake it.
-struct Outlet {
-  PacketRing* ring;
-  Sleeper* sleeper;
-};
-
-// What Packet::owner says on the way back: which memory is free again.
-constexpr uint64_t kAssemblyOwner = uint64_t{1} << 32;
-constexpr uint64_t owner_of_buffer(uint16_t id) { return uint64_t{id} + 1; }
-constexpr uint64_t owner_of_assembly(uint32_t id) { return kAssemblyOwner | id; }
 
 // The ways to the shards. Packets are gathered, so that a burst is published once. There is a slot
 // in each ring for every buffer there is, and `loose_max` for packets that share the buffer of a
@@ -35,13 +25,16 @@ class Outlets {
   // `origins` is null where no listener wants them.
   Outlets(std::span<const Outlet> outlets, uint32_t loose_max,
           std::unique_ptr<origin::Origins> origins);
+  // Wiring time. What is taken also goes here.
+  void forward_to(Forwarder& forwarder) { forwarder_ = &forwarder; }
 
   // The receive time of the packets that follow.
   void begin_pass(int64_t unix_ms);
 
   // Sends a packet of the Plan's listener `listener`, complete but for arrival and origin. Where
   // the listener wants origins, it may wait for that of `sender`; see Origins for the order.
-  void take(Packet& packet, const origin::Credentials& sender, uint16_t listener);
+  // `memory` is the owner of what it lies in, also of one without owner.
+  void take(Packet& packet, uint64_t memory, const origin::Credentials& sender, uint16_t listener);
   // Sends those whose origins have come; all that wait, without.
   void settle();
   void give_up();
@@ -80,6 +73,7 @@ class Outlets {
 
   std::vector<Gather> gathers_;
   std::unique_ptr<origin::Origins> origins_;
+  Forwarder* forwarder_ = nullptr;  // null: nothing is forwarded
   size_t loose_max_;
   ArrivalClock arrival_;
   size_t spread_turn_ = 0;  // index of a shard

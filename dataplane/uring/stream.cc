@@ -46,12 +46,14 @@ bool StreamInput::split(Chunk& chunk) {
         finish(chunk);
         return true;
       case Found::kPayload:
-        if (chunk.last.has_value()) dispatch(chunk, *chunk.last, 0);
+        if (chunk.last.has_value()) {
+          dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer), false);
+        }
         chunk.last = packet;
         break;
       case Found::kAssembled:
         assert(!chunk.last.has_value());  // it began before the chunk
-        dispatch(chunk, packet, owner_of_assembly(s.assembly));
+        dispatch(chunk, packet, owner_of_assembly(s.assembly), true);
         s.assembly = Assemblies::kNone;
         break;
       case Found::kNeedsStorage:
@@ -77,18 +79,18 @@ bool StreamInput::split(Chunk& chunk) {
 
 void StreamInput::finish(Chunk& chunk) {
   if (chunk.last.has_value()) {
-    dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer));
+    dispatch(chunk, *chunk.last, owner_of_buffer(chunk.buffer), true);
   } else {
     buffers_.come_home(chunk.buffer);
   }
 }
 
-void StreamInput::dispatch(const Chunk& chunk, Packet& packet, uint64_t owner) {
+void StreamInput::dispatch(const Chunk& chunk, Packet& packet, uint64_t memory, bool last) {
   const Stream& stream = *chunk.stream;
   stream.counts->received_bytes += packet.len;
   ++stream.counts->dispatched;
-  packet.owner = owner;
-  outlets_.take(packet, chunk.sender, stream.listener);
+  packet.owner = last ? memory : 0;
+  outlets_.take(packet, memory, chunk.sender, stream.listener);
 }
 
 void StreamInput::end(Stream& stream) {

@@ -87,7 +87,8 @@ class StreamInput {
 
   bool split(Chunk& chunk);
   void finish(Chunk& chunk);
-  void dispatch(const Chunk& chunk, Packet& packet, uint64_t owner);
+  // `last`: of those in `memory`, which it then owns.
+  void dispatch(const Chunk& chunk, Packet& packet, uint64_t memory, bool last);
 
   Buffers& buffers_;
   Assemblies& assemblies_;

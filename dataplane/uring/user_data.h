@@ -14,6 +14,7 @@ enum class Kind : uint8_t {
   kConnection,  // receiving on it
   kPipePoll,
   kPipeRead,
+  kWritable,  // a forward target
 };
 
 // `slot` says which object of that kind, `generation` which use of the slot: a completion of an

@@ -187,6 +187,19 @@ def integration():
     return count
 
 
+def instruction_gate():
+    """Each case of the gate counts; those that got worse are shown."""
+    log = LOGS / "gate.log"
+    code = run("gate", ROOT / "bench/micro/gate", BUILD, check=False)
+    lines = log.read_text(errors="replace").splitlines()
+    count = Count(passed=sum(line.startswith("ok ") for line in lines), failed=sum(line.startswith("FAIL ") for line in lines))
+    if code and not count.failed:
+        count.failed = 1
+    if count.failed:
+        show(log, only=re.compile("^(?!ok )"))
+    return count
+
+
 def leftovers():
     """What tests must not leave behind: our namespaces, and processes of this build."""
     found = []
@@ -212,6 +225,7 @@ STEPS = {
     "address and undefined behaviour sanitizers, fuzzers": address_sanitizer,
     "thread sanitizer": thread_sanitizer,
     "clang-tidy": tidy,
+    "instruction counts": instruction_gate,
     "integration tests": integration,
     "nothing left behind": leftovers,
 }

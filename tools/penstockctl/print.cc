@@ -74,6 +74,16 @@ std::string status_table(const Json& status) {
          cat(padded(text(l, "name"), 14), open ? "open  " : "failed  ",
              open ? text(l, "address") : text(l, "error")));
   }
+  for (const Json& f : status.at("forward")) {
+    const bool open = f.value("open", false);
+    const std::string last = text(f, "last_error");
+    line(
+        out, "forward to",
+        cat(padded(text(f, "name"), 22), " ", open ? "open  " : "off   ",
+            open ? cat(text(f, "sent"), " sent, ", text(f, "queue_full"), " given up, ",
+                       text(f, "errors"), " errors", last.empty() ? "" : cat(" (last: ", last, ")"))
+                 : text(f, "error")));
+  }
   for (const Json& e : status.at("exporters")) {
     const std::string error = text(e, "error");
     line(out, "exporter",

@@ -1,5 +1,6 @@
 // Output through a DPDK port: any vdev string or PCI address. Every packet of the deck is built
-// once, as an mbuf that is sent again and again, so that sending costs the driver's part only.
+// once for each queue, as an mbuf that is sent again and again, so that sending costs the driver's
+// part only.
 
 #include <rte_bus_vdev.h>
 #include <rte_dev.h>
@@ -27,7 +28,8 @@
 namespace penstock::pktgen {
 namespace {
 
-constexpr uint32_t kMbufBytes = 4096;  // one a page, without hugepages
+constexpr size_t kPage = 4096;        // without hugepages an mbuf does not share one
+constexpr size_t kAroundFrame = 512;  // of an mbuf: its header and headroom
 constexpr size_t kEalMib = 32;
 constexpr uint16_t kTxDescriptors = 1024;
 constexpr std::chrono::seconds kLinkPatience{20};
@@ -72,16 +74,17 @@ absl::Status start_eal(const std::string& device, size_t mib) {
                                     "; it needs root and ", mib, " MiB"));
 }
 
-class DpdkOutput : public Output {
+// The started port. Its queues share it; the last one closes it.
+class DpdkPort {
  public:
-  DpdkOutput(std::string device, const FrameMaker& frames, uint32_t flows)
-      : device_(std::move(device)), frames_(frames), flows_(flows) {}
+  explicit DpdkPort(std::string device) : device_(std::move(device)) {}
+  DpdkPort(const DpdkPort&) = delete;
+  DpdkPort& operator=(const DpdkPort&) = delete;
 
-  ~DpdkOutput() override {
-    for (const auto& [payload, mbuf] : mbufs_) rte_pktmbuf_free(mbuf);
-    if (port_ != RTE_MAX_ETHPORTS) {
-      rte_eth_dev_stop(port_);
-      rte_eth_dev_close(port_);
+  ~DpdkPort() {
+    if (id_ != RTE_MAX_ETHPORTS) {
+      rte_eth_dev_stop(id_);
+      rte_eth_dev_close(id_);
     }
     rte_mempool_free(pool_);
     const std::string folder = rte_eal_get_runtime_dir();
@@ -90,56 +93,53 @@ class DpdkOutput : public Output {
     std::filesystem::remove_all(folder, ignored);
   }
 
-  // `packets`: how many distinct ones there will be.
-  absl::Status open(uint32_t packets) {
+  // `mbufs` of `room` bytes of frame.
+  absl::Status open(uint32_t mbufs, uint16_t room, uint16_t queues) {
     if (const int e = rte_dev_probe(device_.c_str()); e != 0) return failure("cannot be probed", e);
     rte_dev_iterator found;
-    RTE_ETH_FOREACH_MATCHING_DEV(port_, device_.c_str(), &found) {
+    RTE_ETH_FOREACH_MATCHING_DEV(id_, device_.c_str(), &found) {
       rte_eth_iterator_cleanup(&found);
       break;
     }
-    if (port_ == RTE_MAX_ETHPORTS) return failure("is no Ethernet port", ENODEV);
+    if (id_ == RTE_MAX_ETHPORTS) return failure("is no Ethernet port", ENODEV);
     pool_ =
-        rte_pktmbuf_pool_create("pktgen", packets, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        rte_pktmbuf_pool_create("pktgen", mbufs, 0, 0, RTE_PKTMBUF_HEADROOM + room, SOCKET_ID_ANY);
     if (pool_ == nullptr) return failure("no memory for packets", rte_errno);
-    const rte_eth_conf conf{};
-    const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(port_)));
-    int e = rte_eth_dev_configure(port_, 1, 1, &conf);
-    if (e == 0) e = rte_eth_rx_queue_setup(port_, 0, kTxDescriptors, socket, nullptr, pool_);
-    if (e == 0) e = rte_eth_tx_queue_setup(port_, 0, kTxDescriptors, socket, nullptr);
-    if (e == 0) e = rte_eth_dev_start(port_);
-    if (e != 0) return failure("cannot be started", e);
+    RETURN_IF_ERROR(set_up(queues));
+    if (const int e = rte_eth_dev_start(id_); e != 0) return failure("cannot be started", e);
     return await_link();
-  }
-
-  absl::StatusOr<SendResult> send(std::span<const std::string_view> packets, uint64_t) override {
-    std::array<rte_mbuf*, kBatch> burst;
-    const size_t count = std::min(packets.size(), kBatch);
-    for (size_t i = 0; i < count; ++i) {
-      ASSIGN_OR_RETURN(burst[i], mbuf_of(packets[i]));
-      rte_mbuf_refcnt_update(burst[i], 1);  // the driver gives one back
-    }
-    const size_t sent = rte_eth_tx_burst(port_, 0, burst.data(), static_cast<uint16_t>(count));
-    for (size_t i = sent; i < count; ++i) rte_mbuf_refcnt_update(burst[i], -1);
-    if (sent == 0 && !link_up())
-      return absl::UnavailableError(cat("--dpdk \"", device_, "\": the link went down"));
-    return SendResult{sent, sent == 0, false};
-  }
-
-  absl::Status finish() override {
-    ::nanosleep(&kLeave, nullptr);
-    return absl::OkStatus();
-  }
-
- private:
-  absl::Status failure(std::string_view what, int error) const {
-    return absl::UnavailableError(
-        cat("--dpdk \"", device_, "\": ", what, ": ", rte_strerror(std::abs(error))));
   }
 
   [[nodiscard]] bool link_up() const {
     rte_eth_link link{};
-    return rte_eth_link_get_nowait(port_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+    return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  }
+
+  [[nodiscard]] uint16_t id() const { return id_; }
+  [[nodiscard]] rte_mempool* pool() const { return pool_; }
+  [[nodiscard]] std::string_view device() const { return device_; }
+
+ private:
+  absl::Status set_up(uint16_t queues) {
+    rte_eth_dev_info info{};
+    if (const int e = rte_eth_dev_info_get(id_, &info); e != 0) return failure("says nothing", e);
+    if (queues > info.max_tx_queues)
+      return absl::InvalidArgumentError(cat("--senders ", queues, ": \"", device(), "\" has ",
+                                            info.max_tx_queues,
+                                            " transmit queues; lower it, or ask for more of them "
+                                            "in the device string"));
+    const rte_eth_conf conf{};
+    const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
+    int e = rte_eth_dev_configure(id_, 1, queues, &conf);
+    if (e == 0) e = rte_eth_rx_queue_setup(id_, 0, kTxDescriptors, socket, nullptr, pool_);
+    for (uint16_t q = 0; e == 0 && q < queues; ++q)
+      e = rte_eth_tx_queue_setup(id_, q, kTxDescriptors, socket, nullptr);
+    return e == 0 ? absl::OkStatus() : failure("cannot be set up", e);
+  }
+
+  absl::Status failure(std::string_view what, int error) const {
+    return absl::UnavailableError(
+        cat("--dpdk \"", device(), "\": ", what, ": ", rte_strerror(std::abs(error))));
   }
 
   absl::Status await_link() const {
@@ -151,45 +151,93 @@ class DpdkOutput : public Output {
     return absl::OkStatus();
   }
 
+  const std::string device_;
+  uint16_t id_ = RTE_MAX_ETHPORTS;
+  rte_mempool* pool_ = nullptr;
+};
+
+class DpdkQueue : public Output {
+ public:
+  DpdkQueue(std::shared_ptr<DpdkPort> port, const FrameMaker& frames, uint16_t queue,
+            uint32_t queues)
+      : port_(std::move(port)), frames_(frames), queue_(queue), queues_(queues) {}
+
+  ~DpdkQueue() override {
+    for (const auto& [payload, mbuf] : mbufs_) rte_pktmbuf_free(mbuf);
+  }
+
+  absl::StatusOr<SendResult> send(std::span<const std::string_view> packets, uint64_t) override {
+    std::array<rte_mbuf*, kBatch> burst;
+    const size_t count = std::min(packets.size(), kBatch);
+    for (size_t i = 0; i < count; ++i) {
+      ASSIGN_OR_RETURN(burst[i], mbuf_of(packets[i]));
+      rte_mbuf_refcnt_update(burst[i], 1);  // the driver gives one back
+    }
+    const size_t sent =
+        rte_eth_tx_burst(port_->id(), queue_, burst.data(), static_cast<uint16_t>(count));
+    for (size_t i = sent; i < count; ++i) rte_mbuf_refcnt_update(burst[i], -1);
+    if (sent == 0 && !port_->link_up())
+      return absl::UnavailableError(cat("--dpdk \"", port_->device(), "\": the link went down"));
+    return SendResult{sent, sent == 0, false};
+  }
+
+  absl::Status finish() override {
+    ::nanosleep(&kLeave, nullptr);
+    return absl::OkStatus();
+  }
+
+ private:
   // The frame of a packet of the deck, which is known by where it lies.
   absl::StatusOr<rte_mbuf*> mbuf_of(std::string_view payload) {
     const auto known = mbufs_.find(payload.data());
     if (known != mbufs_.end()) return known->second;
-    rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool_);
-    const size_t size = FrameMaker::kHeaders + payload.size();
-    if (mbuf == nullptr || rte_pktmbuf_tailroom(mbuf) < size) {
-      rte_pktmbuf_free(mbuf);
-      return absl::ResourceExhaustedError(cat("--dpdk: a packet has at most ",
-                                              RTE_MBUF_DEFAULT_DATAROOM - FrameMaker::kHeaders,
-                                              " bytes; lower --packet-bytes"));
-    }
-    const auto headers = frames_.headers(payload, mbufs_.size(), mbufs_.size() % flows_);
-    char* const frame = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(size));
+    rte_mbuf* const mbuf = rte_pktmbuf_alloc(port_->pool());
+    if (mbuf == nullptr) return absl::ResourceExhaustedError("--dpdk: no memory for packets");
+    const Headers headers = frames_.headers(payload, mbufs_.size() * queues_ + queue_);
+    char* const frame =
+        rte_pktmbuf_append(mbuf, static_cast<uint16_t>(headers.size() + payload.size()));
     std::memcpy(frame, headers.data(), headers.size());
     std::memcpy(frame + headers.size(), payload.data(), payload.size());
     mbufs_.emplace(payload.data(), mbuf);
     return mbuf;
   }
 
-  const std::string device_;
+  const std::shared_ptr<DpdkPort> port_;
   const FrameMaker frames_;
-  const uint32_t flows_;
-  uint16_t port_ = RTE_MAX_ETHPORTS;
-  rte_mempool* pool_ = nullptr;
+  const uint16_t queue_;
+  const uint32_t queues_;
   std::unordered_map<const char*, rte_mbuf*> mbufs_;
 };
 
+// Bytes of the largest frame.
+size_t largest(const Deck& deck) {
+  size_t size = 0;
+  for (size_t i = 0; i < deck.size(); ++i) size = std::max(size, deck.packet(i).size());
+  return size + FrameMaker::kHeadersMax;
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Output>> open_dpdk(const std::string& device,
-                                                  std::string_view target, uint32_t flows,
-                                                  size_t packets) {
-  ASSIGN_OR_RETURN(const FrameMaker frames, FrameMaker::to("dpdk-to", target));
-  const size_t mbufs = packets + kTxDescriptors;
-  RETURN_IF_ERROR(start_eal(device, kEalMib + mbufs * kMbufBytes / (1 << 20)));
-  auto output = std::make_unique<DpdkOutput>(device, frames, flows);
-  RETURN_IF_ERROR(output->open(static_cast<uint32_t>(mbufs)));
-  return output;
+absl::StatusOr<std::vector<std::unique_ptr<Output>>> open_dpdk(const std::string& device,
+                                                               const Wire& wire, const Deck& deck,
+                                                               uint32_t queues) {
+  ASSIGN_OR_RETURN(const FrameMaker frames, FrameMaker::to("dpdk-to", wire));
+  const size_t room = std::max<size_t>(largest(deck), RTE_MBUF_DEFAULT_DATAROOM);
+  if (room + RTE_PKTMBUF_HEADROOM > UINT16_MAX)
+    return absl::InvalidArgumentError(cat("--dpdk: a frame has at most ",
+                                          UINT16_MAX - RTE_PKTMBUF_HEADROOM,
+                                          " bytes; lower --packet-bytes"));
+  // A queue deals every packet of the deck in the end, unless the queues divide it.
+  const size_t mbufs = queues * deck.size() + kTxDescriptors;
+  const size_t pages = (room + kAroundFrame) / kPage + 1;
+  RETURN_IF_ERROR(start_eal(device, kEalMib + mbufs * pages * kPage / (1 << 20)));
+  auto port = std::make_shared<DpdkPort>(device);
+  RETURN_IF_ERROR(port->open(static_cast<uint32_t>(mbufs), static_cast<uint16_t>(room),
+                             static_cast<uint16_t>(queues)));
+  std::vector<std::unique_ptr<Output>> outputs;
+  for (uint16_t q = 0; q < queues; ++q)
+    outputs.push_back(std::make_unique<DpdkQueue>(port, frames, q, queues));
+  return outputs;
 }
 
 }  // namespace penstock::pktgen

@@ -6,8 +6,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/base/status.h"
+#include "tools/pktgen/frame.h"
+#include "tools/pktgen/traffic.h"
 
 namespace penstock::pktgen {
 
@@ -51,17 +54,25 @@ absl::StatusOr<std::unique_ptr<Output>> open_uds_stream(const std::string& path,
 // Lines to the named pipe at `path`, which somebody must read. SIGPIPE must be ignored.
 absl::StatusOr<std::unique_ptr<Output>> open_pipe(const std::string& path);
 
-// A new pcap file at `path` of Ethernet, IPv4 and UDP to `target` (an IPv4 address and port), all
-// checksums right; flows are source ports from 20000. Packet times are a microsecond apart from 0,
-// so that equal options make equal files.
-absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, std::string_view target,
-                                                  uint32_t flows);
+// The time of record `n` of a file with `rate` packets a second, from 0: it follows from the
+// options alone, so that equal options make equal files.
+constexpr uint64_t record_time_us(uint64_t n, uint64_t rate) { return n * 1'000'000 / rate; }
+inline constexpr uint64_t kFileRate = 1'000'000;
 
-// The DPDK port `device`, a PCI address or any vdev string, with the same frames. `packets` is how
-// many distinct ones there are; each is told by its address, is built once, 4 KiB, and has its flow
-// from then on. Needs root. Waits for the link up to 20 s. At most once in a process.
-absl::StatusOr<std::unique_ptr<Output>> open_dpdk(const std::string& device,
-                                                  std::string_view target, uint32_t flows,
-                                                  size_t packets);
+// A new pcap file at `path` of Ethernet, IP and UDP, all checksums right.
+absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, const Wire& wire,
+                                                  uint64_t rate = kFileRate);
+
+// A new file at `path` of JSON lines for penstock-replay, the packets as of UDP.
+absl::StatusOr<std::unique_ptr<Output>> open_json_lines(const std::string& path,
+                                                        uint64_t rate = kFileRate);
+
+// The DPDK port `device`, a PCI address or any vdev string, with the same frames: an output for
+// each of `queues` transmit queues, to be used by a thread each, the one at i for packets i, i +
+// queues, ... of the deck. There each packet is told by its address, is built once, and has its
+// flow from then on. Needs root. Waits for the link up to 20 s. At most once in a process.
+absl::StatusOr<std::vector<std::unique_ptr<Output>>> open_dpdk(const std::string& device,
+                                                               const Wire& wire, const Deck& deck,
+                                                               uint32_t queues);
 
 }  // namespace penstock::pktgen

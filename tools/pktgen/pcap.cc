@@ -16,8 +16,8 @@ namespace {
 
 class PcapOutput : public Output {
  public:
-  PcapOutput(std::FILE* file, std::string path, const FrameMaker& frames, uint32_t flows)
-      : file_(file), path_(std::move(path)), frames_(frames), flows_(flows) {}
+  PcapOutput(std::FILE* file, std::string path, const FrameMaker& frames, uint64_t rate)
+      : file_(file), path_(std::move(path)), frames_(frames), rate_(rate) {}
   ~PcapOutput() override {
     if (file_ != nullptr) std::fclose(file_);
   }
@@ -25,7 +25,7 @@ class PcapOutput : public Output {
   absl::Status write_file_header() {
     // Magic for microseconds, version 2.4, time zone and accuracy 0, snapshot length, Ethernet.
     const std::array<uint32_t, 6> header = {
-        0xa1b2c3d4, 2 | 4 << 16, 0, 0, 65535 + FrameMaker::kHeaders, 1};
+        0xa1b2c3d4, 2 | 4 << 16, 0, 0, 65535 + FrameMaker::kHeadersMax, 1};
     return write(header.data(), sizeof header);
   }
 
@@ -41,11 +41,11 @@ class PcapOutput : public Output {
 
  private:
   absl::Status write_frame(std::string_view payload) {
-    const auto headers = frames_.headers(payload, written_, written_ % flows_);
+    const Headers headers = frames_.headers(payload, written_);
     const auto size = static_cast<uint32_t>(headers.size() + payload.size());
-    const std::array<uint32_t, 4> record = {static_cast<uint32_t>(written_ / 1'000'000),
-                                            static_cast<uint32_t>(written_ % 1'000'000), size,
-                                            size};
+    const uint64_t us = record_time_us(written_, rate_);
+    const std::array<uint32_t, 4> record = {static_cast<uint32_t>(us / 1'000'000),
+                                            static_cast<uint32_t>(us % 1'000'000), size, size};
     ++written_;
     RETURN_IF_ERROR(write(record.data(), sizeof record));
     RETURN_IF_ERROR(write(headers.data(), headers.size()));
@@ -62,18 +62,18 @@ class PcapOutput : public Output {
   std::FILE* file_;
   std::string path_;
   FrameMaker frames_;
-  uint32_t flows_;
+  uint64_t rate_;
   uint64_t written_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, std::string_view target,
-                                                  uint32_t flows) {
-  ASSIGN_OR_RETURN(const FrameMaker frames, FrameMaker::to("pcap-to", target));
+absl::StatusOr<std::unique_ptr<Output>> open_pcap(const std::string& path, const Wire& wire,
+                                                  uint64_t rate) {
+  ASSIGN_OR_RETURN(const FrameMaker frames, FrameMaker::to("pcap-to", wire));
   std::FILE* file = std::fopen(path.c_str(), "wbe");
   if (file == nullptr) return errno_status(errno, cat("--pcap ", std::string_view(path)));
-  auto output = std::make_unique<PcapOutput>(file, path, frames, flows);
+  auto output = std::make_unique<PcapOutput>(file, path, frames, rate);
   RETURN_IF_ERROR(output->write_file_header());
   return output;
 }

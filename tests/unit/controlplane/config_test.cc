@@ -10,6 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 LoadedConfig good(std::string_view text, const Environment& environment = {}) {
   absl::StatusOr<LoadedConfig> loaded = parse_config(text, "p.yaml", environment);
@@ -106,6 +107,22 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
   const BadCase cases[] = {
       {"penstock:\n  idle: buzy", "p.yaml:2: penstock.idle = \"buzy\": must be adaptive or busy"},
       {"penstock:\n  idel: busy", "p.yaml:2: penstock.idel: unknown key; did you mean \"idle\"?"},
+      {"penstock:\n  forward: {targets: [nowhere]}",
+       "p.yaml:2: penstock.forward.targets = \"nowhere\": must be \"host:port\""},
+      {"penstock:\n  forward:\n    targets:\n      - a:1\n      - ::1:8125",
+       "p.yaml:5: penstock.forward.targets = \"::1:8125\": must be \"host:port\""},
+      {"penstock: {forward: {targets: [a:0]}}", "with a port from 1 to 65535"},
+      {"penstock: {forward: {targets: [\"a b:1\"]}}", "must name a host: a name or an address"},
+      {"penstock: {forward: {targets: [a:1, a:1]}}", "a:1 is a forward target already; remove one"},
+      {"penstock: {forward: {targets: [a:1, a:2, a:3, a:4, a:5, a:6, a:7, a:8, a:9]}}",
+       "has 9 entries; at most 8 are allowed"},
+      {"statsd_forward_host: z\nstatsd_forward_port: 1\n"
+       "penstock: {forward: {targets: [a:1, a:2, a:3, a:4, a:5, a:6, a:7, a:8]}}",
+       "more than 8 forward targets"},
+      {"penstock: {forward: {queue: 63}}", "must be a whole number from 64 to 65536"},
+      {"penstock: {forward: {target: a:1}}", "unknown key; did you mean \"targets\"?"},
+      {"statsd_forward_host: a\nstatsd_forward_port: 65536",
+       "p.yaml:2: statsd_forward_port = \"65536\": must be a whole number from 0 to 65535"},
       {"penstock:\n  limits:\n    context: 5",
        "p.yaml:3: penstock.limits.context: unknown key; did you mean \"contexts\"?"},
       {"penstock:\n  limits: {ring_slots: 100}",
@@ -151,6 +168,45 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
       {"- a", "must be a map of keys"},
   };
   for (const BadCase& c : cases) EXPECT_THAT(bad(c.text), HasSubstr(c.message)) << c.text;
+}
+
+TEST(Config, ForwardTargetsComeFromTheAgentsKeysAndOurs) {
+  const LoadedConfig l = good(R"(
+statsd_forward_host: "::1"
+statsd_forward_port: 9125
+penstock:
+  forward: {targets: ["agg.example:8125", "[fd00::1]:8126"], batch: true, queue: 128}
+)");
+  const ForwardConfig& f = l.config.forward;
+  EXPECT_THAT(f.targets, ElementsAre(ListenAddress{"::1", 9125}, ListenAddress{"agg.example", 8125},
+                                     ListenAddress{"fd00::1", 8126}));
+  EXPECT_EQ(f.targets[0].text(), "[::1]:9125");
+  EXPECT_TRUE(f.batch);
+  EXPECT_EQ(f.queue, 128u);
+  EXPECT_THAT(l.warnings, IsEmpty());
+  EXPECT_THAT(l.ignored, IsEmpty());
+}
+
+// Spec section 3: active only if both are set.
+TEST(Config, HalfAForwardTargetIsNone) {
+  struct Case {
+    const char* text;
+    const char* warning;
+  };
+  const Case cases[] = {
+      {"statsd_forward_host: a", "statsd_forward_host = \"a\": has no effect without"},
+      {"statsd_forward_port: 1", "statsd_forward_port = \"1\": has no effect without"},
+      {"statsd_forward_host: a\nstatsd_forward_port: 0", "has no effect without"},
+      {"statsd_forward_host: \"\"\nstatsd_forward_port: 0", nullptr},
+  };
+  for (const Case& c : cases) {
+    const LoadedConfig l = good(c.text);
+    EXPECT_THAT(l.config.forward.targets, IsEmpty()) << c.text;
+    ASSERT_EQ(l.warnings.size(), c.warning == nullptr ? 0u : 1u) << c.text;
+    if (c.warning != nullptr) {
+      EXPECT_THAT(l.warnings[0], HasSubstr(c.warning));
+    }
+  }
 }
 
 TEST(Config, ReportsEveryErrorAtOnce) {

@@ -149,6 +149,65 @@ TEST(Ledger, SegmentsTheDataPlaneGaveUpAreCountedOnceTheGapIsBehind) {
   EXPECT_FALSE(make_ledger(in)["balanced"].get<bool>());
 }
 
+// Two sources, of which 20 packets were not refused, and two targets.
+LedgerInput forwarding() {
+  LedgerInput in = input();
+  in.live.push_back(
+      block(StatsBlock::kRxQueue, "wire0/0",
+            {{"received", 12}, {"ring_full", 2}, {"dispatched", 10}, {"forward_full", 3}}));
+  counter(in.live, StatsBlock::kShard, "packets") += 10;
+  in.live.push_back(block(
+      StatsBlock::kForward, "a:1",
+      {{"sent", 12}, {"sent_bytes", 99}, {"queue_full", 1}, {"errors", 2}, {"last_errno", 111}}));
+  in.live.push_back(block(StatsBlock::kForward, "b:1",
+                          {{"sent", 17}, {"queue_full", 0}, {"errors", 0}, {"last_errno", 0}}));
+  return in;
+}
+
+TEST(Ledger, WhatIsOfferedToATargetIsWhatTheSourcesDidNotRefuse) {
+  LedgerInput in = forwarding();
+  Json ledger = make_ledger(in);
+  EXPECT_TRUE(ledger["balanced"].get<bool>()) << ledger.dump(2);
+  EXPECT_EQ(ledger["forward"].dump(),
+            R"([{"name":"a:1","offered":20,"sent":12,"queue_full":4,"errors":2,"in_flight":2,)"
+            R"("lost_in_crash":0,"datagrams":0,"bytes":99},)"
+            R"({"name":"b:1","offered":20,"sent":17,"queue_full":3,"errors":0,"in_flight":0,)"
+            R"("lost_in_crash":0,"datagrams":0,"bytes":0}])");
+  EXPECT_THAT(ledger_table(ledger), testing::HasSubstr("forward to a:1\n"));
+  counter(in.live, StatsBlock::kForward, "sent") += 3;
+  ledger = make_ledger(in);
+  ASSERT_EQ(ledger["differences"].size(), 1u);
+  EXPECT_THAT(ledger["differences"][0]["identity"].get<std::string>(),
+              testing::StartsWith("forward to a:1: offered"));
+}
+
+TEST(Ledger, OnceDrainedNothingIsOnItsWayToATarget) {
+  LedgerInput in = forwarding();
+  counter(in.live, StatsBlock::kKeeper, "drained") = 1;
+  counter(in.live, StatsBlock::kKeeper, "samples_sealed") = 24;
+  EXPECT_EQ(make_ledger(in)["differences"].size(), 1u);
+  counter(in.live, StatsBlock::kForward, "sent") += 2;
+  EXPECT_TRUE(make_ledger(in)["balanced"].get<bool>()) << make_ledger(in).dump(2);
+}
+
+TEST(Settle, WhatWasOnItsWayToATargetIsLost) {
+  LedgerInput in = forwarding();
+  const std::vector<StatsBlockValues> last = in.live;
+  settle(last, in.reception, in.departed);
+  // The next one has one of the two targets, and another one.
+  in.live.pop_back();
+  in.live.push_back(block(StatsBlock::kForward, "c:1", {{"sent", 17}}));
+  in.exporters = {{"jsonl", 6, 0, 0}};
+  const Json ledger = make_ledger(in);
+  EXPECT_TRUE(ledger["balanced"].get<bool>()) << ledger.dump(2);
+  ASSERT_EQ(ledger["forward"].size(), 3u);
+  EXPECT_EQ(ledger["forward"][0]["offered"], 40);
+  EXPECT_EQ(ledger["forward"][0]["lost_in_crash"], 2);
+  EXPECT_EQ(ledger["forward"][0]["in_flight"], 2);
+  EXPECT_EQ(ledger["forward"][1]["offered"], 20);
+  EXPECT_EQ(ledger["forward"][2]["offered"], 20);
+}
+
 TEST(Settle, ACrashLosesTheOpenBucketAndTheRings) {
   std::vector<StatsBlockValues> last = healthy();
   counter(last, StatsBlock::kShard, "packets") = 6;

@@ -47,7 +47,9 @@ class RxLoopTest : public ::testing::Test {
             .us = port_->responder(),
             .buffer_size = plan_->dogstatsd.buffer_size,
             .in_nic_max = 4096,
-            .stats = stats_};
+            .stats = stats_,
+            .forward = forward_,
+            .forward_joined_max = 2};
   }
   RxLoop<InlineSink> inline_loop() {
     return {queue(), IdleMode::kBusy, InlineSink(*shards_->pointers[0])};
@@ -84,6 +86,7 @@ class RxLoopTest : public ::testing::Test {
   SourceStats* stats_ = nullptr;
   std::unique_ptr<Shards> shards_;
   std::vector<PacketRing*> rings_;
+  Outlet forward_{};
 };
 
 }  // namespace penstock::testing

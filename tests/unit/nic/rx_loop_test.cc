@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "dataplane/core/clock.h"
 #include "tests/unit/nic/rx_loop_fixture.h"
+#include "tests/unit/parsers/packet_pieces.h"
 
 namespace penstock {
 namespace {
@@ -403,6 +405,114 @@ TEST_F(RxLoopTest, PipelineDropsTheNewestWhenARingIsFull) {
   loop.pass();
   EXPECT_EQ(stats_->dispatched.get(), 65u);
   rings_[0]->finish(rings_[0]->peek(1).size());
+  loop.pass();
+}
+
+// Of an inline and a pipeline loop: what is not refused also goes to the forwarder, whether or not
+// its shard has room, and a buffer is free when both are done with it.
+class ForwardingRxLoopTest : public RxLoopTest {
+ protected:
+  void start_forwarding(Wiring wiring, uint32_t slots) {
+    start(wiring, 1);
+    forward_ = {&ring_.emplace(slots), sleeper_.get()};
+  }
+  size_t finish_forwarded() {
+    size_t n = 0;
+    for (auto burst = ring_->peek(64); !burst.empty(); burst = ring_->peek(64)) {
+      n += burst.size();
+      ring_->finish(burst.size());
+    }
+    return n;
+  }
+  std::optional<PacketRing> ring_;
+  std::unique_ptr<Sleeper> sleeper_ = *Sleeper::create();
+};
+
+TEST_F(ForwardingRxLoopTest, InlineKeepsTheBufferForTheForwarder) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  for (int i = 0; i < 3; ++i) wire_->send(metric().build());
+  wire_->send(metric().bad_l4_sum().build());
+  loop.pass();
+  EXPECT_EQ(shards_->packets(), 3u);
+  EXPECT_EQ(wire_->buffers_out(), 3u);
+  const auto waiting = ring_->peek(64);
+  ASSERT_EQ(waiting.size(), 3u);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(waiting[0].data), waiting[0].len), "a:1|c");
+  ring_->finish(2);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 1u);
+  ring_->finish(1);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 0u);
+  EXPECT_EQ(stats_->forward_full.get(), 0u);
+}
+
+TEST_F(ForwardingRxLoopTest, AFullForwarderSlowsNoShard) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  for (int i = 0; i < 200; ++i) wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->dispatched.get(), 200u);
+  EXPECT_EQ(shards_->packets(), 200u);
+  EXPECT_EQ(stats_->forward_full.get(), 200u - 64);
+  EXPECT_EQ(finish_forwarded(), 64u);
+  loop.pass();
+}
+
+// The buffers of joined datagrams are few, and joining needs its half.
+TEST_F(ForwardingRxLoopTest, TheForwarderKeepsFewJoinedDatagrams) {
+  start_forwarding(Wiring::kInline, 64);
+  auto loop = inline_loop();
+  const auto send_in_two = [&](uint16_t id) {
+    for (const Bytes& piece : pieces(metric().build(), 8, id)) wire_->send(piece);
+  };
+  for (uint16_t id = 1; id <= 3; ++id) send_in_two(id);
+  wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->dispatched.get(), 4u);
+  EXPECT_EQ(stats_->forward_full.get(), 1u);
+  EXPECT_EQ(finish_forwarded(), 3u);
+  send_in_two(4);
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->forward_full.get(), 1u);
+  EXPECT_EQ(finish_forwarded(), 1u);
+  loop.pass();
+}
+
+TEST_F(ForwardingRxLoopTest, PipelineFreesABufferWhenBothAreDone) {
+  start_forwarding(Wiring::kPipeline, 64);
+  auto loop = pipeline_loop();
+  wire_->send(metric(1).build());
+  wire_->send(metric(2).build());
+  loop.pass();
+  ring_->finish(ring_->peek(1).size());  // the forwarder is first with one
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 2u);
+  rings_[0]->finish(rings_[0]->peek(2).size());  // the shard with the other
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 1u);
+  EXPECT_EQ(finish_forwarded(), 1u);
+  loop.pass();
+  EXPECT_EQ(wire_->buffers_out(), 0u);
+}
+
+TEST_F(ForwardingRxLoopTest, WhatItsShardHasNoRoomForIsForwardedAllTheSame) {
+  start_forwarding(Wiring::kPipeline, 128);
+  auto loop = pipeline_loop();
+  for (int i = 0; i < 100; ++i) wire_->send(metric().build());
+  while (loop.pass() != 0) {
+  }
+  EXPECT_EQ(stats_->ring_full.get(), 36u);
+  EXPECT_EQ(stats_->dispatched.get() + stats_->ring_full.get(), finish_forwarded());
+  for (size_t left = 64; left != 0;) {
+    const size_t n = rings_[0]->peek(64).size();
+    rings_[0]->finish(n);
+    left -= n;
+  }
   loop.pass();
 }
 

@@ -39,7 +39,7 @@ class Pcap : public testing::Test {
   void TearDown() override { ::unlink(path_.c_str()); }
 
   std::string write(std::vector<std::string_view> packets, uint32_t flows) {
-    auto output = open_pcap(path_, "10.1.2.3:8126", flows);
+    auto output = open_pcap(path_, {.to = "10.1.2.3:8126", .flows = flows});
     EXPECT_TRUE(output.ok()) << output.status();
     EXPECT_EQ((*output)->send(packets, 0)->accepted, packets.size());
     EXPECT_TRUE((*output)->finish().ok());
@@ -83,8 +83,8 @@ TEST_F(Pcap, SpreadsSourcePortsOverFlows) {
 TEST_F(Pcap, RefusesABadTarget) {
   for (const std::string_view target : {"", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:99999",
                                         "10.0.0.1:1x", "::1:8125", "host:8125"})
-    EXPECT_FALSE(open_pcap(path_, target, 1).ok()) << target;
-  EXPECT_FALSE(open_pcap("/nonexistent/x.pcap", "10.0.0.1:8125", 1).ok());
+    EXPECT_FALSE(open_pcap(path_, {.to = std::string(target)}).ok()) << target;
+  EXPECT_FALSE(open_pcap("/nonexistent/x.pcap", {}).ok());
 }
 
 }  // namespace

@@ -66,6 +66,26 @@ TEST(Run, KeepsTheScheduleAndReportsWhatItCouldNotSend) {
   EXPECT_EQ(sum(late.times) + late.unsent, 10u);
 }
 
+TEST(Run, SendersTogetherSendWhatOneWould) {
+  const Deck deck = small_deck();
+  FakeOutput one({}), first({}), second({}), third({});
+  const std::atomic<bool> stop{false};
+  const RunResult alone = run(deck, one, {.packets = deck.size() + 7}, stop);
+  Output* const three[] = {&first, &second, &third};
+  EXPECT_EQ(run(deck, three, {.packets = deck.size() + 7}, stop).times, alone.times);
+}
+
+TEST(Run, RampsAndLinesFollowTheSchedule) {
+  const Deck deck = *Deck::make({.contexts = 100});
+  FakeOutput output({});
+  const std::atomic<bool> stop{false};
+  const RunOptions ramp{.rate = {0, 20000}, .in_lines = true, .seconds = 0.1};
+  const RunResult result = run(deck, output, ramp, stop);
+  const uint64_t lines = deck.tally(result.times).lines;
+  EXPECT_GE(lines + result.unsent, 1000u);
+  EXPECT_LT(lines + result.unsent, 1030u);  // a packet is due with its first line
+}
+
 // Reads datagrams until `expected` came or 5 s passed.
 std::vector<std::string> receive(int fd, size_t expected) {
   std::vector<std::string> out;

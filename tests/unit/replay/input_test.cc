@@ -180,7 +180,7 @@ std::string ethernet(const std::string& packet) {
 
 TEST(Pcap, ReadsWhatTheGeneratorWrites) {
   const TempFile file;
-  auto output = pktgen::open_pcap(file.path(), "10.0.0.2:8125", 4);
+  auto output = pktgen::open_pcap(file.path(), {.flows = 4});
   ASSERT_TRUE(output.ok());
   const std::vector<std::string_view> packets{"a:1|c", "b:1|c\nc:1|c"};
   ASSERT_TRUE((*output)->send(packets, 0).ok());
