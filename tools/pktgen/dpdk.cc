@@ -67,6 +67,7 @@ absl::Status start_eal(const std::string& device, size_t mib) {
                                    cat(mib)};
   for (std::string& arg : bus_args(device)) args.push_back(std::move(arg));
   std::vector<char*> argv;
+  argv.reserve(args.size());
   for (std::string& a : args) argv.push_back(a.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0) return absl::OkStatus();
   return absl::UnavailableError(cat("--dpdk: DPDK's EAL cannot start: ", rte_strerror(rte_errno),
