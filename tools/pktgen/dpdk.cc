@@ -235,8 +235,10 @@ absl::StatusOr<std::vector<std::unique_ptr<Output>>> open_dpdk(const std::string
   RETURN_IF_ERROR(port->open(static_cast<uint32_t>(mbufs), static_cast<uint16_t>(room),
                              static_cast<uint16_t>(queues)));
   std::vector<std::unique_ptr<Output>> outputs;
-  for (uint16_t q = 0; q < queues; ++q)
-    outputs.push_back(std::make_unique<DpdkQueue>(port, frames, q, queues));
+  outputs.reserve(queues);
+  for (uint32_t q = 0; q < queues; ++q) {
+    outputs.push_back(std::make_unique<DpdkQueue>(port, frames, static_cast<uint16_t>(q), queues));
+  }
   return outputs;
 }
 
