@@ -1,6 +1,7 @@
 """Runs a scenario and measures it: the highest rate without loss, what a line costs there, and whether the ledger
 balanced."""
 
+import functools
 import os
 import pathlib
 import re
@@ -102,16 +103,16 @@ def send(daemon, scenario, seconds, rate):
             "waits": sum(r["waits"] for r in reports)}
 
 
-def highest_rate(daemon, scenario, seconds, trials):
+def highest_rate(send, seconds, trials):
     """The trial with the highest rate that lost at most MOST_LOSS (the one that lost least where none did), by binary
-    search below what it takes flat out, and packets sent in all."""
-    warm = send(daemon, scenario, 1, 0)  # contexts become known
-    done = [send(daemon, scenario, seconds, 0)]
+    search below what it takes flat out, and packets sent in all. `send` makes a trial of seconds and packets a second."""
+    warm = send(1, 0)  # contexts become known
+    done = [send(seconds, 0)]
     low, high = 0, done[0]["sent_per_s"]
     while done[0]["loss"] > MOST_LOSS and len(done) <= trials:
         # Nothing is gained above what was taken flat out, and often not much below it.
         rate = (low + high) // 2 if len(done) > 1 else min(high, done[0]["packets_per_s"])
-        done.append(send(daemon, scenario, seconds, rate))
+        done.append(send(seconds, rate))
         low, high = (rate, high) if done[-1]["loss"] <= MOST_LOSS else (low, rate)
     kept = [t for t in done if t["loss"] <= MOST_LOSS]
     best = max(kept, key=lambda t: t["lines_per_s"]) if kept else min(done, key=lambda t: t["loss"])
@@ -138,7 +139,7 @@ def run(daemon, scenario, seconds, trials):
     if isinstance(scenario, PcapInline):
         figures = replay(daemon, scenario, seconds)
     else:
-        figures, sent = highest_rate(daemon, scenario, seconds, trials)
+        figures, sent = highest_rate(functools.partial(send, daemon, scenario), seconds, trials)
     memory = [memory_mib(pid) for pid in (daemon.data_plane_pid(), daemon.daemon_pid())]
     (keeper,) = [b["counters"] for b in daemon.stats()["blocks"] if b["kind"] == "keeper"]
     before = scenario.lost_before()
