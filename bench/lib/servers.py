@@ -166,13 +166,20 @@ class Peer(Server):
 
     def listens(self):
         if self.process.poll() is not None:
-            said = self.log.read_text(errors="replace")[-2000:]
+            said = self.log.read_text(errors="replace")[-2000:] if self.log.is_file() else ""
             raise lab.LabError(f"{self.name} exited with {self.process.returncode}: {said}")
         return self.socket_row()
 
+    def open_socket(self):
+        """As socket_row, of a server that must not have closed it."""
+        row = self.listens()
+        if row is None:
+            raise lab.LabError(f"{self.name} has closed UDP port {self.port}")
+        return row
+
     def give_buffer(self):
         """Few of them can be told how large a receive buffer to ask for: their socket is borrowed and told."""
-        link = f"socket:[{self.socket_row()[9]}]"
+        link = f"socket:[{self.open_socket()[9]}]"
         for pid in self.pids():
             for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
@@ -186,10 +193,10 @@ class Peer(Server):
         raise lab.LabError(f"{self.name}: no process of it has the socket of UDP port {self.port}; run as root")
 
     def lost(self):
-        return int(self.socket_row()[12])
+        return int(self.open_socket()[12])
 
     def drained(self):
-        lab.wait_until(lambda: int(self.socket_row()[4].split(":")[1], 16) == 0, PATIENCE_S,
+        lab.wait_until(lambda: int(self.open_socket()[4].split(":")[1], 16) == 0, PATIENCE_S,
                        f"{self.name} having read its socket")
 
         def calm():

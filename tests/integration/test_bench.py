@@ -14,17 +14,15 @@ def test_a_scenario_is_measured():
     assert result["lines_per_s"] > 1000 and result["cpu_ns_per_line"] > 0 and result["rss_mib"] > 0, result
 
 
-def test_servers_are_measured_side_by_side():
-    """Penstock by two ways in; the peers proper are there only where somebody has installed them."""
-    done = lab.run(ROOT / "bench/peers", "--json", "--quick", "--profile", "small", "--peer", "penstock-udp", "--peer",
-                   "penstock-memif", timeout=120)
-    results = json.loads(done.stdout)["results"]
-    assert [row["server"] for row in results] == ["Penstock, kernel UDP", "Penstock, memif"]
-    for row in results:
-        assert row["lines_taken"] == 1 and row["lines_per_cpu_s"] > 1000 and row["rss_mib"] > 0, row
-        assert row["cpu_ns_per_line"] > 0 and row["common_cpu_ns_per_line"] > 0, row
+def test_a_server_is_measured_as_its_peers_are():
+    """The peers proper are only where somebody has installed them."""
+    done = lab.run(ROOT / "bench/peers", "--json", "--profile", "small", "--peer", "penstock-udp", "--seconds", 0.5,
+                   "--trials", 0, timeout=120)
+    (row,) = json.loads(done.stdout)["results"]
+    assert row["lines_taken"] == 1 and row["lines_per_cpu_s"] > 1000 and row["rss_mib"] > 0, row
+    assert row["cpu_ns_per_line"] > 0 and row["common_cpu_ns_per_line"] > 0, row
 
 
 def test_a_peer_that_is_missing_is_named(folder):
     done = lab.run("env", f"PENSTOCK_BUILD={folder}", ROOT / "bench/peers", "--peer", "statsd", "--profile", "small")
-    assert "statsd (npm) with small: skipped: not installed; run tools/install-packages --peers" in done.stdout
+    assert "statsd (npm): skipped: not installed; run tools/install-packages --peers" in done.stdout
