@@ -33,6 +33,7 @@ absl::Status Pipes::add(const Plan& plan, uint16_t slot, Fd pipe, SourceStats& s
                     .stream = {.splitter = lines,
                                .packet = packet,
                                .counts = nullptr,
+                               .listener = slot,
                                .slot = index,
                                .spread = l.spread != 0},
                     .buffer_size = plan.dogstatsd.buffer_size});
