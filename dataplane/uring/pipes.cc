@@ -140,6 +140,7 @@ void Pipes::cancel() {
 
 void Pipes::end() {
   for (Pipe& p : pipes_) {
+    if (p.stream.held != 0 || p.stream.assembly == Assemblies::kNone) continue;
     if (p.stream.inside())
       spdlog::warn("listener {}: its last line has no end and is lost", p.name);
     input_.end(p.stream);
