@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "controlplane/compile.h"
+#include "dataplane/base/strings.h"
 
 namespace penstock {
 namespace {
@@ -280,6 +281,23 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
     const absl::StatusOr<LoadedConfig> loaded = load_config(path, {});
     ASSERT_FALSE(loaded.ok()) << path;
     EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(path));
+  }
+}
+
+TEST(Config, NamesAndPathsAreNoLongerThanTheyCanBe) {
+  struct Case {
+    const char* key;
+    size_t most;
+  };
+  for (const Case c : {Case{"bind_host: ", 253},
+                       {"dogstatsd_socket: /", 107},
+                       {"dogstatsd_pipe_name: /", 4095},
+                       {"container_proc_root: /", 4000}}) {
+    const std::string key = c.key;
+    const size_t more = c.most - (key.back() == '/' ? 1 : 0);
+    good(key + std::string(more, 'x'));
+    EXPECT_THAT(bad(key + std::string(more + 1, 'x')),
+                HasSubstr(cat("at most ", c.most, " bytes")));
   }
 }
 
