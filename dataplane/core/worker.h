@@ -12,7 +12,7 @@ namespace penstock {
 
 // A shard with the rings that feed it and its way to sleep. In the pipeline wiring it runs on a
 // thread of its own (`run`); inline, the receive loop calls `poll` once per pass and hands its own
-// bursts to `shard().process` directly.
+// bursts to `process` directly.
 class ShardWorker {
  public:
   // kShared: a thread that feeds it runs on its CPU, so that looking for packets keeps them from
@@ -28,6 +28,9 @@ class ShardWorker {
 
   Shard& shard() { return shard_; }
   Sleeper& sleeper() { return *sleeper_; }
+
+  // The shard's thread. Aggregates a burst, and counts how long its packets took.
+  void process(std::span<const Packet> packets, Now now);
 
   // The shard's thread. One pass: up to a burst from each ring, then `poll_epoch`. Returns packets
   // handled.
@@ -46,7 +49,9 @@ class ShardWorker {
 
  private:
   void sleep(const std::atomic<bool>& stop);
+  void attend_epoch(Now now);
 
+  ShardTimes& times_;
   Shard shard_;
   std::unique_ptr<Sleeper> sleeper_;
   std::vector<std::unique_ptr<PacketRing>> rings_;

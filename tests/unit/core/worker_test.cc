@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "dataplane/core/clock.h"
+#include "dataplane/core/sealer.h"
 #include "tests/support/small_plan.h"
 
 namespace penstock {
@@ -84,6 +85,39 @@ TEST_F(ShardWorkerTest, PollTakesABurstOfEachRing) {
   EXPECT_EQ(a.reclaim([](uint64_t) {}), 200u);
   EXPECT_EQ(stats_.packets.get(), 203u);
   EXPECT_EQ(stats_.bytes.get(), 203u * kLine.size());
+}
+
+TEST_F(ShardWorkerTest, EveryPacketHasALatency) {
+  PacketRing& ring = worker_.add_ring(256);
+  Packet late = line(1);
+  late.arrival = read_ticks() - 1'000'000;  // 32 ms ago
+  ASSERT_EQ(ring.push({&late, 1}), 1u);
+  worker_.poll(read_clock());
+  Packet own = line(2);
+  own.arrival = read_ticks();
+  worker_.process({&own, 1}, read_clock());
+  uint64_t counted = 0;
+  for (const Counter& c : stats_.times.latency) counted += c.get();
+  EXPECT_EQ(counted, 2u);
+  EXPECT_GE(stats_.times.latency_sum_ns.get(), 32'000'000u);
+  EXPECT_LT(stats_.times.latency_sum_ns.get(), 20'000'000'000u);
+}
+
+TEST_F(ShardWorkerTest, ThePauseOfASealIsTheLongest) {
+  KeeperStats keeper;
+  Shard* const shard = &worker_.shard();
+  Sealer sealer(*plan_, {&shard, 1}, keeper, 1);
+  worker_.poll(read_clock());
+  EXPECT_EQ(stats_.times.pause_ns_max.get(), 0u) << "nothing was asked for";
+  sealer.begin();
+  worker_.poll(read_clock());
+  EXPECT_TRUE(sealer.ready());
+  const uint64_t flip = stats_.times.pause_ns_max.get();
+  EXPECT_GT(flip, 0u);
+  sealer.seal(0);
+  do worker_.poll(read_clock());
+  while (worker_.cleaning());
+  EXPECT_GE(stats_.times.pause_ns_max.get(), flip);
 }
 
 TEST_F(ShardWorkerTest, StopDrainsTheRings) {
