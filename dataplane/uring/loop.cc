@@ -187,7 +187,7 @@ absl::Status Loop::start() {
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
-  outlets_->begin_pass(read_clock().unix_ms);
+  outlets_->begin_pass(read_clock().unix_ms, read_ticks());
   taken_ = 0;
   unsigned head;
   unsigned count = 0;
