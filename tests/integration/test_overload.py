@@ -9,7 +9,7 @@ import time
 
 import lab
 import pytest
-from conftest import ROOT, assert_balanced, assert_sums, source, udp, uds
+from conftest import IO_BUFFERS, ROOT, assert_balanced, assert_sums, source, udp, uds
 
 @pytest.mark.parametrize("scenario", ["af_xdp", "memif", "udp", "uds"])
 def test_every_packet_of_an_overload_is_in_one_bucket(scenario):
@@ -88,9 +88,6 @@ def test_a_busy_shard_behind_sockets_makes_no_system_calls(penstockd, config, tr
 
 
 KILLS = 2
-IO_BUFFERS = 1024  # what a data plane may hold of kernel sockets, uncounted, when it dies
-
-
 @pytest.mark.parametrize("target", [uds, udp])
 def test_a_data_plane_killed_under_load_loses_what_the_ledger_names(penstockd, config, traffic, target):
     """Clients notice nothing; packets wait in the kernel, and the open bucket is named as lost."""

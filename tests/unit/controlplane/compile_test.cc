@@ -177,6 +177,26 @@ TEST(Compile, RefusesWhatCannotBe) {
   }
 }
 
+// The most text that is let through fits the Plan, with every path and name as long as it may be.
+TEST(Compile, RefusesMoreTextThanThePlanHolds) {
+  Config c = with_ports("ports: [{device: net_null0}], listeners: {udp: {sockets: 8}}");
+  c.socket_path = c.stream_socket_path = std::string(107, '/');
+  c.pipe_path = std::string(4095, '/');
+  c.proc_root = std::string(4000, '/');
+  c.bind_host = std::string(253, 'h');
+  const auto fits = [&](size_t bytes) {
+    c.metric_namespace = std::string(bytes, '.');
+    return compiled(c, machine(4)).ok();
+  };
+  size_t least = 0;
+  size_t most = kPlanTextBytes;
+  while (least + 1 < most) {
+    const size_t middle = (least + most) / 2;
+    (fits(middle) ? least : most) = middle;
+  }
+  EXPECT_GT(least, kPlanTextBytes - 20'000);
+}
+
 TEST(Compile, RefusesMoreShardsThanPossible) {
   Config config = with_ports("");
   config.data_cores.resize(65);
