@@ -71,7 +71,8 @@ def test_a_slow_target_while_the_resolver_waits(penstockd, config, wire, folder,
         return target(daemon.ledger(), slow)["queue_full"] > 0
 
     lab.wait_until(overrun, 10, "more for the slow target than it takes")
-    senders = {"datagram": (sender("datagram", f"0::/docker/{A}\n"), A), "stream": (sender("stream", f"0::/docker/{B}\n"), B),
+    senders = {"datagram": (sender("datagram", f"0::/docker/{A}\n"), A),
+               "stream": (sender("stream", f"0::/docker/{B}\n"), B),
                "none": (sender("stream", "0::/user.slice\n"), None)}
     with slow_lookups(daemon, 300):
         for name, (process, _) in senders.items():
