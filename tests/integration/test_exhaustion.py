@@ -43,8 +43,8 @@ def test_the_kernel_has_no_frames_left_for_an_af_xdp_port(penstockd, config, tra
         return link(wire.outside, wire.peer)["stats64"]["tx"]["dropped"]
 
     before = on_the_wire()
-    flood = [traffic(address, f"f{i}", netns=wire.outside, seconds=2) for i in range(6)]
-    other = traffic(uds(c), "other", rate=2000, packets=4000).report()
+    flood = [traffic(address, f"f{i}", netns=wire.outside, seconds=1) for i in range(6)]
+    other = traffic(uds(c), "other", rate=2000, packets=2000).report()
     sent = sum(f.report()["packets"] for f in flood) - (on_the_wire() - before)
 
     def lost():
