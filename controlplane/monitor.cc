@@ -185,16 +185,43 @@ Json Monitor::status() const {
   return status;
 }
 
+namespace {
+
+// The buckets that have packets, by what these are below, and what follows from them.
+Json latency_json(const latency::Counts& counts) {
+  Json below = Json::object();
+  uint64_t packets = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    packets += counts[i];
+    if (counts[i] == 0) continue;
+    below[i + 1 < counts.size() ? cat(latency::limit_ns(i)) : "inf"] = counts[i];
+  }
+  const auto us = [&](double q) {
+    return static_cast<double>(latency::quantile_ns(counts, q)) / 1e3;
+  };
+  return {{"packets", packets},
+          {"p50_us", us(0.5)},
+          {"p99_us", us(0.99)},
+          {"p999_us", us(0.999)},
+          {"below_ns", std::move(below)}};
+}
+
+}  // namespace
+
 Json Monitor::stats() const {
-  constexpr std::string_view kKinds[] = {"queue", "listener", "loss", "shard", "keeper", "forward"};
+  constexpr std::string_view kKinds[] = {"queue",  "listener", "loss",   "shard",
+                                         "keeper", "origin",   "forward"};
   Json list = Json::array();
   for (const StatsBlockValues& b : supervisor_.stats()) {
     Json counters = Json::object();
-    for (const auto& [name, value] : b.counters) counters[name] = value;
+    for (const auto& [name, value] : b.counters) {
+      if (!is_latency(name)) counters[name] = value;
+    }
     const auto kind = static_cast<size_t>(b.kind);
     list.push_back({{"kind", kind < std::size(kKinds) ? kKinds[kind] : "unknown"},
                     {"label", b.label},
                     {"counters", std::move(counters)}});
+    if (b.kind == StatsBlock::kShard) list.back()["latency"] = latency_json(latency_of(b));
   }
   return {{"blocks", std::move(list)}};
 }

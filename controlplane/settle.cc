@@ -23,7 +23,7 @@ void settle_shard(StatsBlockValues& b) {
   set(b, "lines_ok", sum_of_names(b, kLinesOkParts));
   set(b, "lines", b.get("lines_ok") + sum_of_prefix(b, "rejected_"));
   set(b, "samples", sum_of_names(b, kSampleParts));
-  set(b, "contexts", 0);
+  for (const std::string_view level : {"contexts", "pause_ns_max"}) set(b, level, 0);
 }
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }

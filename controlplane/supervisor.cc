@@ -477,19 +477,39 @@ void Supervisor::set_deadline(int64_t ms, EventLoop::Callback callback) {
 
 void Supervisor::stop() {
   if (phase_ == Phase::kStopped) return;
+  const bool restarting = phase_ == Phase::kRestarting;
   phase_ = Phase::kDraining;
+  for (const Listener& l : listeners_) refuse_senders(l);
   if (process_.pid == 0 && !process_.socket.valid()) {
     loop_.cancel(retry_);
     retry_ = 0;
+    if (restarting && plan_fd_.valid()) return start_to_drain();
     return on_drained();
   }
-  for (const Listener& l : listeners_) refuse_senders(l);
   if (process_.greeted && process_.socket.valid()) {
     const agent::Stop message{{agent::Type::kStop, agent::kVersion}};
     (void)agent::send(process_.socket.get(), message.header);
   } else {
     signal_process(process_.pidfd, SIGTERM);
   }
+  limit_drain();
+}
+
+// Between two data planes. What waits in the sockets meanwhile was accepted: one more takes it in,
+// and is stopped when it says Hello.
+void Supervisor::start_to_drain() {
+  spdlog::info("starting a data plane for what waits in the sockets");
+  delivery_.count_restart();
+  if (const absl::Status status = spawn(); !status.ok()) {
+    spdlog::error("cannot start the data plane: {}", to_std(status.message()));
+    forget_process();
+    drain_failed_ = true;
+    return on_drained();
+  }
+  limit_drain();
+}
+
+void Supervisor::limit_drain() {
   set_deadline(options_.drain_ms, [this] {
     spdlog::error("the data plane did not drain in {} ms{}", options_.drain_ms,
                   process_.pidfd.valid() ? "; it is killed" : "");

@@ -122,6 +122,8 @@ class Supervisor {
   void schedule_restart();
   void restart();
   void reopen_refusing();
+  void start_to_drain();
+  void limit_drain();
 
   void flush_acks();
   void on_drained();

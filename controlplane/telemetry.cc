@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <utility>
 
@@ -22,7 +23,12 @@ class Text {
   }
   template <class Number>
   void sample(std::initializer_list<Label> labels, Number value) {
-    out_ += name_;
+    sample("", labels, value);
+  }
+  // Of a family whose samples have names of their own.
+  template <class Number>
+  void sample(std::string_view suffix, std::initializer_list<Label> labels, Number value) {
+    out_ += cat(name_, suffix);
     char separator = '{';
     for (const auto& [key, text] : labels) {
       out_ += cat(std::string(1, separator), key, "=\"", escaped(text), "\"");
@@ -202,6 +208,37 @@ void samples(Text& text, const Blocks& blocks) {
   }
 }
 
+// A bucket to each power of two: a quarter of those that the shards count.
+void times(Text& text, const Blocks& blocks, const Blocks& live) {
+  constexpr size_t kStep = size_t{1} << latency::kFirstBits;
+  latency::Counts counts{};
+  for (const StatsBlockValues& b : blocks) {
+    if (b.kind != StatsBlock::kShard) continue;
+    const latency::Counts of_shard = latency_of(b);
+    std::ranges::transform(counts, of_shard, counts.begin(), std::plus<>());
+  }
+  constexpr std::string_view kName = "penstock_packet_latency_seconds";
+  text.family(kName, "histogram",
+              "From the receipt of a packet until its shard has aggregated it.");
+  uint64_t below = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    below += counts[i];
+    if (i + 1 == counts.size()) {
+      text.sample("_bucket", {{"le", "+Inf"}}, below);
+    } else if (i % kStep == kStep - 1) {
+      text.sample("_bucket", {{"le", cat(static_cast<double>(latency::limit_ns(i)) / 1e9)}}, below);
+    }
+  }
+  text.sample("_sum", {}, static_cast<double>(shards(blocks, "latency_sum_ns")) / 1e9);
+  text.sample("_count", {}, below);
+  text.family("penstock_shard_pause_max_seconds", "gauge",
+              "The longest a shard was kept from its packets by a flip or a step of cleaning.");
+  for (const StatsBlockValues& b : live) {
+    if (b.kind != StatsBlock::kShard) continue;
+    text.sample({{"shard", b.label}}, static_cast<double>(b.get("pause_ns_max")) / 1e9);
+  }
+}
+
 void segments(Text& text, const Blocks& blocks, const Blocks& live, uint64_t corrupt) {
   const auto keeper = [&](std::string_view name) {
     return sum_of(blocks, StatsBlock::kKeeper, name);
@@ -277,6 +314,7 @@ std::string Monitor::metrics(uint64_t dropped_control_clients) const {
   forward(text, forward_tallies(books.departed.blocks, live));
   lines(text, blocks);
   samples(text, blocks);
+  times(text, blocks, live);
   segments(text, blocks, live, delivery_.corrupt_segments());
   exporters(text, books, delivery_.statuses());
   text.family("penstock_control_clients_dropped_total", "counter",

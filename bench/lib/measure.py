@@ -1,6 +1,7 @@
 """Runs a scenario and measures it: the highest rate without loss, what a line costs there, and whether the ledger
 balanced."""
 
+import collections
 import functools
 import os
 import pathlib
@@ -12,15 +13,39 @@ import time
 from scenarios import CPUS, ROOT, SCENARIOS, PcapInline, lab
 
 MOST_LOSS = 1e-4
-BUCKETS = ["missed", "no_buffer", "not_ours", "malformed", "truncated", "ring_full", "dispatched", "lost_in_crash"]
+MORE_TRIALS = 4  # where none of the search was without loss, each at half the rate
+LONGEST_NS = 2**31  # that latencies are told apart up to
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 POLLING = re.compile(r"rte-worker|shard")  # the threads of a port's data cores
 TICK_S = 0.05
 
 
+def shards(daemon):
+    return [b for b in daemon.stats().get("blocks", []) if b["kind"] == "shard"]
+
+
 def shard_counters(daemon):
     """Sums over shards."""
-    shards = [b["counters"] for b in daemon.stats().get("blocks", []) if b["kind"] == "shard"]
-    return {name: sum(s[name] for s in shards) for name in ("packets", "lines", "bytes", "contexts")}
+    blocks = shards(daemon)
+    return {name: sum(b["counters"][name] for b in blocks) for name in ("packets", "lines", "bytes", "contexts")}
+
+
+def latencies(daemon):
+    """Packets of all shards by what their latency is below, in ns; of the last bucket, by what it is at least."""
+    counted = collections.Counter()
+    for b in shards(daemon):
+        counted.update({LONGEST_NS if limit == "inf" else int(limit): n for limit, n in b["latency"]["below_ns"].items()})
+    return counted
+
+
+def quantiles_us(below):
+    """What so many of the packets counted in `below` were below, in us."""
+    wanted = {name: q * sum(below.values()) for name, q in QUANTILES.items()}
+    found, seen = {}, 0
+    for limit in sorted(below):
+        seen += below[limit]
+        found |= {name: limit / 1000 for name, n in wanted.items() if name not in found and seen >= n}
+    return found
 
 
 def cpu_ns(pid):
@@ -65,6 +90,7 @@ class Trial:
     def __init__(self, daemon, scenario):
         self.daemon, self.pid, self.polls = daemon, daemon.data_plane_pid(), "ports" in scenario.config()["penstock"]
         self.instructions = Instructions(self.pid)
+        self.latencies = latencies(daemon)
         self.counters, self.cpu, self.at = shard_counters(daemon), cpu_ns(self.pid), time.monotonic()
 
     def end(self, seconds=None):
@@ -77,7 +103,8 @@ class Trial:
         lines = max(1, done["lines"])
         figures = {"packets": done["packets"], **{f"{name}_per_s": round(n / seconds) for name, n in done.items()},
                    "contexts": counters["contexts"], "cpu_ns_per_line": round(sum(spent.values()) / lines, 1),
-                   "polling_cpu_ns_per_line": round(polling / lines, 1)}
+                   "polling_cpu_ns_per_line": round(polling / lines, 1),
+                   "latency_us": quantiles_us(latencies(self.daemon) - self.latencies)}
         instructions = self.instructions.count()
         if instructions is not None:
             figures["instructions_per_line"] = round(instructions / lines, 1)
@@ -104,19 +131,20 @@ def send(daemon, scenario, seconds, rate):
 
 
 def highest_rate(send, seconds, trials):
-    """The trial with the highest rate that lost at most MOST_LOSS (the one that lost least where none did), by binary
-    search below what it takes flat out, and packets sent in all. `send` makes a trial of seconds and packets a second."""
+    """The trial with the highest rate that lost at most MOST_LOSS, by binary search below what it takes flat out, and
+    packets sent in all. Where none did, not at the lowest rate tried either, the one that lost least. `send` makes a
+    trial of seconds and packets a second."""
     warm = send(1, 0)  # contexts become known
     done = [send(seconds, 0)]
     low, high = 0, done[0]["sent_per_s"]
-    while done[0]["loss"] > MOST_LOSS and len(done) <= trials:
+    while done[0]["loss"] > MOST_LOSS and len(done) <= trials + (0 if low else MORE_TRIALS):
         # Nothing is gained above what was taken flat out, and often not much below it.
         rate = (low + high) // 2 if len(done) > 1 else min(high, done[0]["packets_per_s"])
         done.append(send(seconds, rate))
         low, high = (rate, high) if done[-1]["loss"] <= MOST_LOSS else (low, rate)
     kept = [t for t in done if t["loss"] <= MOST_LOSS]
     best = max(kept, key=lambda t: t["lines_per_s"]) if kept else min(done, key=lambda t: t["loss"])
-    return {**best, "taken_flat_out_per_s": done[0]["packets_per_s"], "trials": len(done)}, \
+    return {**best, "lossless": bool(kept), "taken_flat_out_per_s": done[0]["packets_per_s"], "trials": len(done)}, \
         warm["sent"] + sum(t["sent"] for t in done)
 
 
@@ -130,7 +158,7 @@ def replay(daemon, scenario, seconds):
         time.sleep(TICK_S)
         if not scenario.endless and shard_counters(daemon)["packets"] > scenario.packets * 0.9:
             break
-    return {**trial.end(), "loss": 0.0}
+    return trial.end()
 
 
 def run(daemon, scenario, seconds, trials):
@@ -142,16 +170,21 @@ def run(daemon, scenario, seconds, trials):
         figures, sent = highest_rate(functools.partial(send, daemon, scenario), seconds, trials)
     memory = [memory_mib(pid) for pid in (daemon.data_plane_pid(), daemon.daemon_pid())]
     (keeper,) = [b["counters"] for b in daemon.stats()["blocks"] if b["kind"] == "keeper"]
+    pause = max(b["counters"]["pause_ns_max"] for b in shards(daemon))
     before = scenario.lost_before()
     ledger = daemon.stop(60)
-    buckets = sum(ledger["packets"][b] for b in BUCKETS)
+    packets = ledger["packets"]
     figures["rss_mib"] = round(sum(m["VmRSS"] for m in memory), 1)
     figures["peak_rss_mib"] = round(sum(m["VmHWM"] for m in memory), 1)
     if keeper["segments_sealed"]:
+        figures["seal_pause_us_max"] = pause / 1000
         figures["seal_ms_max"] = keeper["seal_us_max"] / 1000
     figures["balanced"] = ledger["balanced"]
-    if sent is not None:
-        figures["unaccounted"] = sent - before - buckets
+    if sent is None:
+        figures["loss"] = round(1 - packets["dispatched"] / packets["offered"], 7)
+        figures["lossless"] = figures["loss"] <= MOST_LOSS
+    else:
+        figures["unaccounted"] = sent - before - packets["offered"]
     return {name: value for name, value in figures.items() if name not in ("packets", "sent")}
 
 
@@ -173,6 +206,11 @@ def measure(name, profile, seconds=5, trials=6, **options):
             if daemon:
                 daemon.close()
             scenario.close()
+
+
+def sound(results):
+    """Whether each ledger balanced and has every packet that was sent."""
+    return all(r.get("balanced", True) and r.get("unaccounted", 0) == 0 for r in results)
 
 
 def machine():

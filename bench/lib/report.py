@@ -3,14 +3,17 @@
 import json
 
 COLUMNS = [("scenario", "scenario"), ("profile", "profile"), ("lines_per_s", "lines/s"), ("packets_per_s", "packets/s"),
-           ("bytes_per_s", "bytes/s"), ("loss", "loss"), ("cpu_ns_per_line", "CPU a line, ns"),
+           ("bytes_per_s", "bytes/s"), ("loss", "loss"), ("lossless", "without loss"),
+           ("cpu_ns_per_line", "CPU a line, ns"),
            ("polling_cpu_ns_per_line", "of it polling, ns"), ("instructions_per_line", "instructions a line"),
-           ("rss_mib", "resident, MiB"), ("seal_ms_max", "longest seal, ms"), ("balanced", "ledger balanced")]
+           ("rss_mib", "resident, MiB"), ("balanced", "ledger balanced"), ("unaccounted", "not in the ledger")]
+TIMES = [("scenario", "scenario"), ("profile", "profile"), ("p50", "p50, us"), ("p99", "p99, us"), ("p99.9", "p99.9, us"),
+         ("seal_pause_us_max", "longest pause of a shard by a seal, us"), ("seal_ms_max", "longest seal, ms")]
 
 
 def shown(value):
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "yes" if value else "**NO**"
     if isinstance(value, float) and value < 100:
         return f"{value:.3g}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
@@ -27,17 +30,23 @@ def table(columns, rows):
 def markdown(report, plots):
     """The whole report; `plots` are the names of the pictures beside it."""
     skipped = [r for r in report["results"] if "skipped" in r]
+    measured = [r for r in report["results"] if "skipped" not in r]
     parts = ["# Benchmarks", "", "Machine: " + json.dumps(report["machine"]), "",
              "## Highest rate with at most one packet in 10000 lost", "",
-             table(COLUMNS, [r for r in report["results"] if "skipped" not in r]), ""]
+             table(COLUMNS, measured), ""]
+    parts += [f"{r['scenario']} with {r['profile']} lost more at each rate that was tried: its row is the one that lost "
+              "least." for r in measured if not r["lossless"]]
     parts += [f"{r['scenario']} with {r['profile']} was left out: {r['skipped']}." for r in skipped]
+    parts += ["", "## From receipt to aggregation", "", "At these rates, as the shards count it (docs/telemetry.md); a "
+              "socket that is sent to as fast as it takes is always full.", "",
+              table(TIMES, [{**r, **r["latency_us"]} for r in measured])]
     parts += ["", "## Cost against contexts", "", "The shard alone, five tags, mixed types.", "",
               table([("contexts", "contexts"), ("ns_per_line", "a line, ns")], report["contexts"]), "",
-              "## Latency", "", "From the wire of a DPDK ring to the counters of the shard, one packet at a time.", "",
+              "## From the wire to the counters", "", "From the wire of a DPDK ring to the counters of the shard, one packet at a time.", "",
               table([("case", "case"), ("p50_us", "p50, us"), ("p99_us", "p99, us"), ("p999_us", "p99.9, us"),
                      ("max_us", "longest, us")], report["latency"]), "",
               "## Scaling over shards", "", "pcap-inline, typical, a receive queue and a shard on each data core.", "",
-              table([("data_cpus", "shards"), *COLUMNS[2:5], *COLUMNS[6:7]], report["scaling"]), ""]
+              table([("data_cpus", "shards"), *COLUMNS[2:5], *COLUMNS[7:8]], report["scaling"]), ""]
     parts += [f"![{name}]({name})" for name in plots]
     return "\n".join(parts) + "\n"
 
@@ -64,7 +73,7 @@ def plot(report, folder):
         made.append(name)
 
     def throughput(axes):
-        results = [r for r in report["results"] if "skipped" not in r]
+        results = [r for r in report["results"] if "skipped" not in r and r["lossless"]]
         names = list(dict.fromkeys(r["scenario"] for r in results))
         profiles = list(dict.fromkeys(r["profile"] for r in results))
         for i, profile in enumerate(profiles):

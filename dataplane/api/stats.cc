@@ -9,9 +9,9 @@ namespace penstock {
 namespace {
 
 constexpr uint32_t kMagic = 0x54535050;  // "PPST"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr size_t kLabelBytes = kStatsLabelMax + 1;
-constexpr size_t kNamesMax = 64;
+constexpr size_t kNamesMax = 192;
 constexpr size_t kNameBytes = 32;
 
 struct Entry {
@@ -36,16 +36,6 @@ Directory& directory(std::span<std::byte> memory) {
   return *reinterpret_cast<Directory*>(memory.data());
 }
 
-#define PENSTOCK_NAME(name) #name,
-constexpr const char* kSourceNames[] = {PENSTOCK_SOURCE_COUNTERS(PENSTOCK_NAME)};
-constexpr const char* kLossNames[] = {PENSTOCK_LOSS_COUNTERS(PENSTOCK_NAME)};
-constexpr const char* kOriginNames[] = {PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_NAME)};
-constexpr const char* kShardNames[] = {PENSTOCK_SHARD_COUNTERS(PENSTOCK_NAME)};
-constexpr const char* kKeeperNames[] = {PENSTOCK_KEEPER_COUNTERS(PENSTOCK_NAME)};
-constexpr const char* kForwardNames[] = {PENSTOCK_FORWARD_COUNTERS(PENSTOCK_NAME)};
-#undef PENSTOCK_NAME
-static_assert(std::size(kShardNames) <= kNamesMax);
-
 uint32_t take(Directory& d, size_t bytes) {
   const uint32_t at = (d.used + 63) / 64 * 64;
   if (at + bytes > kStatsBytes) std::abort();
@@ -64,9 +54,9 @@ StatsBuilder::StatsBuilder(std::span<std::byte> memory) : memory_(memory) {
 }
 
 void* StatsBuilder::add(StatsBlock kind, std::string_view label,
-                        std::span<const char* const> names) {
+                        const std::vector<std::string>& names) {
   Directory& d = directory(memory_);
-  if (d.staged == kStatsBlocksMax) std::abort();
+  if (d.staged == kStatsBlocksMax || names.size() > kNamesMax) std::abort();
   Entry& e = d.entries[d.staged++];
   e.kind = static_cast<uint32_t>(kind);
   e.counters = static_cast<uint32_t>(names.size());
@@ -76,30 +66,39 @@ void* StatsBuilder::add(StatsBlock kind, std::string_view label,
   e.names = same != &e ? same->names : take(d, names.size() * kNameBytes);
   for (size_t i = 0; i < names.size(); ++i) {
     char* name = reinterpret_cast<char*>(memory_.data() + e.names) + i * kNameBytes;
-    std::strncpy(name, names[i], kNameBytes - 1);
+    names[i].copy(name, kNameBytes - 1);
   }
   e.offset = take(d, names.size() * sizeof(Counter));
   return memory_.data() + e.offset;
 }
 
+#define PENSTOCK_NAME(name) #name,
 SourceStats& StatsBuilder::add_source(StatsBlock kind, std::string_view label) {
-  return *new (add(kind, label, kSourceNames)) SourceStats;
+  return *new (add(kind, label, {PENSTOCK_SOURCE_COUNTERS(PENSTOCK_NAME)})) SourceStats;
 }
 LossStats& StatsBuilder::add_loss(std::string_view label) {
-  return *new (add(StatsBlock::kLoss, label, kLossNames)) LossStats;
+  return *new (add(StatsBlock::kLoss, label, {PENSTOCK_LOSS_COUNTERS(PENSTOCK_NAME)})) LossStats;
 }
 OriginStats& StatsBuilder::add_origin(std::string_view label) {
-  return *new (add(StatsBlock::kOrigin, label, kOriginNames)) OriginStats;
+  return *new (add(StatsBlock::kOrigin, label, {PENSTOCK_ORIGIN_COUNTERS(PENSTOCK_NAME)}))
+      OriginStats;
 }
 ShardStats& StatsBuilder::add_shard(std::string_view label) {
-  return *new (add(StatsBlock::kShard, label, kShardNames)) ShardStats;
+  std::vector<std::string> names = {PENSTOCK_SHARD_COUNTERS(PENSTOCK_NAME) "pause_ns_max",
+                                    "latency_sum_ns"};
+  for (size_t i = 0; i < latency::kBuckets; ++i) names.push_back(latency_name(i));
+  static_assert(sizeof(ShardTimes) == (2 + latency::kBuckets) * sizeof(Counter));
+  return *new (add(StatsBlock::kShard, label, names)) ShardStats;
 }
 KeeperStats& StatsBuilder::add_keeper() {
-  return *new (add(StatsBlock::kKeeper, "keeper", kKeeperNames)) KeeperStats;
+  return *new (add(StatsBlock::kKeeper, "keeper", {PENSTOCK_KEEPER_COUNTERS(PENSTOCK_NAME)}))
+      KeeperStats;
 }
 ForwardStats& StatsBuilder::add_forward(std::string_view label) {
-  return *new (add(StatsBlock::kForward, label, kForwardNames)) ForwardStats;
+  return *new (add(StatsBlock::kForward, label, {PENSTOCK_FORWARD_COUNTERS(PENSTOCK_NAME)}))
+      ForwardStats;
 }
+#undef PENSTOCK_NAME
 
 void StatsBuilder::publish() {
   Directory& d = directory(memory_);
@@ -110,6 +109,21 @@ uint64_t StatsBlockValues::get(std::string_view name) const {
   const auto it = std::find_if(counters.begin(), counters.end(),
                                [&](const auto& c) { return c.first == name; });
   return it == counters.end() ? 0 : it->second;
+}
+
+std::string latency_name(size_t bucket) {
+  if (bucket + 1 == latency::kBuckets) return "latency_above";
+  return "latency_below_" + std::to_string(latency::limit_ns(bucket));
+}
+
+bool is_latency(std::string_view name) {
+  return name.starts_with("latency_below_") || name == "latency_above";
+}
+
+latency::Counts latency_of(const StatsBlockValues& shard) {
+  latency::Counts counts{};
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = shard.get(latency_name(i));
+  return counts;
 }
 
 absl::StatusOr<std::vector<StatsBlockValues>> StatsView::read() const {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/api/latency.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/status.h"
 
@@ -157,6 +158,16 @@ static_assert(sizeof(Counter) == 8);
   X(type_clashes) /* contexts created beside one of another type */                              \
   X(flips)        /* generations flipped */
 
+// What a shard's counters have beside those; writer: its thread, once a burst. A packet is from its
+// receipt (the receive loop took it from the NIC, the io loop its completion, or of a stream or
+// pipe cut its frame) until the end of the burst that it was aggregated in, as the shard's thread
+// sees it; with a clock read a burst on either side.
+struct ShardTimes {
+  Counter pause_ns_max;    // the longest flip or step of cleaning after one; a level
+  Counter latency_sum_ns;  // of all packets
+  std::array<Counter, latency::kBuckets> latency;  // packets; latency.h
+};
+
 // Flush and Segments; writer: the keeper.
 #define PENSTOCK_KEEPER_COUNTERS(X)                                                        \
   X(segments_sealed)                                                                       \
@@ -191,6 +202,7 @@ struct alignas(64) OriginStats {
 };
 struct alignas(64) ShardStats {
   PENSTOCK_SHARD_COUNTERS(PENSTOCK_FIELD)
+  ShardTimes times;
 };
 struct alignas(64) KeeperStats {
   PENSTOCK_KEEPER_COUNTERS(PENSTOCK_FIELD)
@@ -223,7 +235,7 @@ class StatsBuilder {
   void publish();
 
  private:
-  void* add(StatsBlock kind, std::string_view label, std::span<const char* const> names);
+  void* add(StatsBlock kind, std::string_view label, const std::vector<std::string>& names);
   std::span<std::byte> memory_;
 };
 
@@ -240,6 +252,12 @@ struct StatsBlockValues {
   // The counter `name`, 0 if the block has none of that name.
   [[nodiscard]] uint64_t get(std::string_view name) const;
 };
+
+// Of a shard's block: the name of a bucket's counter, "latency_below_<ns>" or "latency_above", and
+// all of these counters.
+std::string latency_name(size_t bucket);
+bool is_latency(std::string_view name);
+latency::Counts latency_of(const StatsBlockValues& shard);
 
 // The reader's side. Any thread, any process; never blocks the writers.
 class StatsView {

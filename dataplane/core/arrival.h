@@ -4,23 +4,20 @@
 
 namespace penstock {
 
-// Packet::arrival of one receive thread: grows with every packet, also within a millisecond and
-// where the clock steps back, and follows the clock, so that it orders packets of different threads
-// to a millisecond. It wraps: compare with `came_after`.
+// Packet::arrival of one receive thread, in ticks (clock.h): the time of its burst, and a tick more
+// for each packet before it in that, so that it grows with every packet, and orders those of
+// different threads to about a microsecond. It wraps: compare with `came_after`.
 class ArrivalClock {
  public:
   // Once a burst.
-  void set(int64_t unix_ms) {
-    const auto now = static_cast<uint32_t>(unix_ms) << kBits;
-    if (!set_ || static_cast<int32_t>(now - next_) > 0) next_ = now;
+  void set(uint32_t ticks) {
+    if (!set_ || static_cast<int32_t>(ticks - next_) > 0) next_ = ticks;
     set_ = true;
   }
   // Once a packet.
   uint32_t next() { return next_++; }
 
  private:
-  // 32 packets a microsecond, and 131 s until it wraps: several intervals.
-  static constexpr unsigned kBits = 15;
   uint32_t next_ = 0;
   bool set_ = false;
 };

@@ -29,7 +29,7 @@ struct alignas(32) Packet {
   uint32_t origin;  // origin id of the sender; 0 = none
   uint32_t flow;    // remixed flow hash
   // When it came, by the ArrivalClock of its receive thread (arrival.h): among gauge samples that
-  // different shards handled, the latest counts.
+  // different shards handled, the latest counts; and how long it took is counted.
   uint32_t arrival;
   uint16_t len;  // bytes of payload
   Source source;

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "dataplane/core/clock.h"
+#include "dataplane/core/latency_count.h"
 
 namespace penstock {
 namespace {
 
 using std::chrono::microseconds;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr size_t kBurst = 64;  // packets a ring and pass: 2 KiB of descriptors
 // Empty passes before sleeping, some tens of microseconds: longer than the gap between two bursts
@@ -25,10 +27,15 @@ void relax() { __builtin_ia32_pause(); }
 
 ShardWorker::ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats,
                          std::unique_ptr<Sleeper> sleeper, const Senders* senders)
-    : shard_(plan, index, stats, senders), sleeper_(std::move(sleeper)) {}
+    : times_(stats.times), shard_(plan, index, stats, senders), sleeper_(std::move(sleeper)) {}
 
 PacketRing& ShardWorker::add_ring(uint32_t slots) {
   return *rings_.emplace_back(std::make_unique<PacketRing>(slots));
+}
+
+void ShardWorker::process(std::span<const Packet> packets, Now now) {
+  shard_.process(packets, now);
+  count_latency(packets, read_ticks(), times_);
 }
 
 size_t ShardWorker::poll(Now now) {
@@ -36,19 +43,29 @@ size_t ShardWorker::poll(Now now) {
   for (const auto& ring : rings_) {
     const std::span<const Packet> burst = ring->peek(kBurst);
     if (burst.empty()) continue;
-    shard_.process(burst, now);
+    process(burst, now);
     ring->finish(burst.size());
     handled += burst.size();
   }
-  cleaning_ = shard_.poll_epoch(now);
+  cleaning_ = false;
+  if (shard_.epoch_work()) [[unlikely]]
+    attend_epoch(now);
   return handled;
+}
+
+void ShardWorker::attend_epoch(Now now) {
+  const auto begun = SteadyClock::now();
+  cleaning_ = shard_.poll_epoch(now);
+  const uint64_t ns = std::chrono::nanoseconds(SteadyClock::now() - begun).count();
+  if (ns > times_.pause_ns_max.get()) times_.pause_ns_max.set(ns);
 }
 
 bool ShardWorker::has_work() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& r) { return !r->empty(); });
 }
 
-void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle) {
+void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle, Cpu cpu) {
+  const int looks = cpu == Cpu::kShared ? 1 : kSpinPasses;
   int idle_passes = 0;
   for (;;) {
     // Read before the look at the rings: what was pushed before the stop is then seen.
@@ -59,7 +76,7 @@ void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle) {
     }
     if (stopping && !has_work()) return;
     relax();
-    if (idle == IdleMode::kBusy || ++idle_passes < kSpinPasses) continue;
+    if (idle == IdleMode::kBusy || ++idle_passes < looks) continue;
     idle_passes = 0;
     sleep(stop);
   }

@@ -120,7 +120,7 @@ void RxLoop<Sink>::burst(std::span<rte_mbuf* const> frames, Now now) {
   size_t packet_count = 0;
   unsigned refused_count = 0;
   Tally tally;
-  arrival_.set(now.unix_ms);
+  arrival_.set(read_ticks());
   for (size_t i = 0; i < std::min(kPrefetchAhead, frames.size()); ++i) prefetch_header(frames[i]);
   for (size_t i = 0; i < frames.size(); ++i) {
     if (i + kPrefetchAhead < frames.size()) prefetch_header(frames[i + kPrefetchAhead]);

@@ -11,7 +11,7 @@ namespace penstock {
 void InlineSink::dispatch(std::span<const Packet> packets, Now now, Tally& tally) {
   for (const Packet& p : packets) tally.received_bytes += p.len;
   tally.dispatched += static_cast<int32_t>(packets.size());
-  worker_.shard().process(packets, now);
+  worker_.process(packets, now);
   MbufBin bin;
   for (const Packet& p : packets) bin.add(p.owner);
 }

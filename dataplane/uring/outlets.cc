@@ -16,8 +16,8 @@ Outlets::Outlets(std::span<const Outlet> outlets, uint32_t loose_max,
   }
 }
 
-void Outlets::begin_pass(int64_t unix_ms) {
-  arrival_.set(unix_ms);
+void Outlets::begin_pass(int64_t unix_ms, uint32_t ticks) {
+  arrival_.set(ticks);
   if (origins_ != nullptr) origins_->begin_pass(unix_ms);
 }
 

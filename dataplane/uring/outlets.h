@@ -28,8 +28,8 @@ class Outlets {
   // Wiring time. What is taken also goes here.
   void forward_to(Forwarder& forwarder) { forwarder_ = &forwarder; }
 
-  // The receive time of the packets that follow.
-  void begin_pass(int64_t unix_ms);
+  // The receive time of the packets that follow, and the same in ticks (clock.h).
+  void begin_pass(int64_t unix_ms, uint32_t ticks);
 
   // Sends a packet of the Plan's listener `listener`, complete but for arrival and origin. Where
   // the listener wants origins, it may wait for that of `sender`; see Origins for the order.

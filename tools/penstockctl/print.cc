@@ -105,6 +105,11 @@ std::string stats_table(const Json& stats) {
     for (const auto& [name, value] : block.at("counters").items()) {
       if (value != 0) out += cat("  ", padded(name, 26), " ", value.dump(), "\n");
     }
+    if (!block.contains("latency")) continue;
+    for (const char* quantile : {"p50_us", "p99_us", "p999_us"}) {
+      out += cat("  ", padded(cat("latency_", quantile), 26), " ",
+                 block.at("latency").at(quantile).dump(), "\n");
+    }
   }
   return out;
 }

@@ -23,6 +23,7 @@
 
 #include "dataplane/base/strings.h"
 #include "tools/pktgen/frame.h"
+#include "tools/pktgen/memif_rings.h"
 #include "tools/pktgen/output.h"
 
 namespace penstock::pktgen {
@@ -34,8 +35,10 @@ constexpr size_t kEalMib = 32;
 constexpr uint16_t kTxDescriptors = 1024;
 constexpr std::chrono::seconds kLinkPatience{20};
 constexpr timespec kPoll{0, 1'000'000};
-// After the last packet: what a virtual wire holds is the other side's to read, and goes with us.
+// After the last packet: what a wire holds goes with us. Where it does not say whether it is empty.
 constexpr timespec kLeave{0, 500'000'000};
+// Where it does: how long the other side may take nothing.
+constexpr std::chrono::seconds kTakePatience{20};
 
 // A PCI address is let in by name; for a vdev the bus is not looked at.
 std::vector<std::string> bus_args(const std::string& device) {
@@ -107,7 +110,28 @@ class DpdkPort {
     if (pool_ == nullptr) return failure("no memory for packets", rte_errno);
     RETURN_IF_ERROR(set_up(queues));
     if (const int e = rte_eth_dev_start(id_); e != 0) return failure("cannot be started", e);
-    return await_link();
+    RETURN_IF_ERROR(await_link());
+    rings_ = MemifRings::of(device_);
+    return absl::OkStatus();
+  }
+
+  // Returns when the other side has taken what was sent, of all queues.
+  [[nodiscard]] absl::Status await_taken() const {
+    if (rings_.none()) {
+      ::nanosleep(&kLeave, nullptr);
+      return absl::OkStatus();
+    }
+    auto deadline = std::chrono::steady_clock::now() + kTakePatience;
+    for (size_t last = 0, waiting; (waiting = rings_.waiting()) != 0; last = waiting) {
+      const auto now = std::chrono::steady_clock::now();
+      if (waiting != last) deadline = now + kTakePatience;
+      if (!link_up() || now > deadline)
+        return absl::UnavailableError(cat("--dpdk \"", device(),
+                                          "\": the other side has not taken the last ", waiting,
+                                          " packets, which are in the report; is it running?"));
+      ::nanosleep(&kPoll, nullptr);
+    }
+    return absl::OkStatus();
   }
 
   [[nodiscard]] bool link_up() const {
@@ -154,6 +178,7 @@ class DpdkPort {
   const std::string device_;
   uint16_t id_ = RTE_MAX_ETHPORTS;
   rte_mempool* pool_ = nullptr;
+  MemifRings rings_;
 };
 
 class DpdkQueue : public Output {
@@ -181,10 +206,7 @@ class DpdkQueue : public Output {
     return SendResult{sent, sent == 0, false};
   }
 
-  absl::Status finish() override {
-    ::nanosleep(&kLeave, nullptr);
-    return absl::OkStatus();
-  }
+  absl::Status finish() override { return port_->await_taken(); }
 
  private:
   // The frame of a packet of the deck, which is known by where it lies.

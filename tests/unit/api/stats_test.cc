@@ -67,6 +67,22 @@ TEST_F(StatsTest, EveryNameFitsAndNoneRepeats) {
   }
 }
 
+TEST_F(StatsTest, AShardsTimesAreReadByName) {
+  StatsBuilder builder(memory_.bytes());
+  ShardStats& shard = builder.add_shard("shard0");
+  builder.publish();
+  shard.times.pause_ns_max.set(7);
+  shard.times.latency_sum_ns.add(8);
+  for (size_t i = 0; i < latency::kBuckets; ++i) shard.times.latency[i].add(i + 1);
+  const StatsBlockValues block = view().read()->front();
+  EXPECT_EQ(block.get("pause_ns_max"), 7u);
+  EXPECT_EQ(block.get("latency_sum_ns"), 8u);
+  EXPECT_EQ(block.get("latency_below_128"), 4u);
+  EXPECT_EQ(block.get("latency_above"), latency::kBuckets);
+  const latency::Counts counts = latency_of(block);
+  for (size_t i = 0; i < counts.size(); ++i) EXPECT_EQ(counts[i], i + 1);
+}
+
 TEST_F(StatsTest, BlocksDoNotShareCacheLines) {
   StatsBuilder builder(memory_.bytes());
   const auto a = reinterpret_cast<uintptr_t>(&builder.add_shard("a"));

@@ -279,12 +279,26 @@ TEST(Launcher, AProgramThatIsNotThereIsNamed) {
               HasSubstr("cannot execute /nonexistent/program"));
 }
 
-TEST_F(SupervisorTest, StopWhileRestartingEndsAtOnce) {
+TEST_F(SupervisorTest, StopWhileRestartingTakesInWhatWaits) {
   start();
   tell("crash");
   ASSERT_TRUE(control().until(
       [&] { return control().supervisor->phase() == Supervisor::Phase::kRestarting; }));
+  tell("add 3");  // nobody reads it yet
   stop();
+  EXPECT_EQ(delivered_, 3u);
+  EXPECT_FALSE(control().supervisor->drain_failed());
+}
+
+TEST_F(SupervisorTest, StopEndsThoughDataPlanesKeepDying) {
+  start();
+  tell("crash");
+  ASSERT_TRUE(control().until(
+      [&] { return control().supervisor->phase() == Supervisor::Phase::kRestarting; }));
+  tell("crash");
+  stop();
+  EXPECT_EQ(control().delivery->state().departed.crashes, 2u);
+  EXPECT_TRUE(control().supervisor->drain_failed());
 }
 
 TEST_F(SupervisorTest, AbandonKillsAndStillBalances) {

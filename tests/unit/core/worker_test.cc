@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "dataplane/core/clock.h"
+#include "dataplane/core/sealer.h"
 #include "tests/support/small_plan.h"
 
 namespace penstock {
@@ -86,6 +87,39 @@ TEST_F(ShardWorkerTest, PollTakesABurstOfEachRing) {
   EXPECT_EQ(stats_.bytes.get(), 203u * kLine.size());
 }
 
+TEST_F(ShardWorkerTest, EveryPacketHasALatency) {
+  PacketRing& ring = worker_.add_ring(256);
+  Packet late = line(1);
+  late.arrival = read_ticks() - 1'000'000;  // 32 ms ago
+  ASSERT_EQ(ring.push({&late, 1}), 1u);
+  worker_.poll(read_clock());
+  Packet own = line(2);
+  own.arrival = read_ticks();
+  worker_.process({&own, 1}, read_clock());
+  uint64_t counted = 0;
+  for (const Counter& c : stats_.times.latency) counted += c.get();
+  EXPECT_EQ(counted, 2u);
+  EXPECT_GE(stats_.times.latency_sum_ns.get(), 32'000'000u);
+  EXPECT_LT(stats_.times.latency_sum_ns.get(), 20'000'000'000u);
+}
+
+TEST_F(ShardWorkerTest, ThePauseOfASealIsTheLongest) {
+  KeeperStats keeper;
+  Shard* const shard = &worker_.shard();
+  Sealer sealer(*plan_, {&shard, 1}, keeper, 1);
+  worker_.poll(read_clock());
+  EXPECT_EQ(stats_.times.pause_ns_max.get(), 0u) << "nothing was asked for";
+  sealer.begin();
+  worker_.poll(read_clock());
+  EXPECT_TRUE(sealer.ready());
+  const uint64_t flip = stats_.times.pause_ns_max.get();
+  EXPECT_GT(flip, 0u);
+  sealer.seal(0);
+  do worker_.poll(read_clock());
+  while (worker_.cleaning());
+  EXPECT_GE(stats_.times.pause_ns_max.get(), flip);
+}
+
 TEST_F(ShardWorkerTest, StopDrainsTheRings) {
   PacketRing& ring = worker_.add_ring(1024);
   const std::vector<Packet> waiting(1000, line(1));
@@ -119,17 +153,21 @@ TEST_F(ShardWorkerTest, TwoProducersAndSleep) {
 TEST_F(ShardWorkerTest, EveryPacketWakesASleepingWorker) {
   constexpr uint64_t kPackets = 500;
   PacketRing& ring = worker_.add_ring(64);
-  std::thread shard([&] { worker_.run(stop_, IdleMode::kAdaptive); });
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
-  for (uint64_t i = 1; i <= kPackets; ++i) {
-    while (!worker_.sleeper().asleep()) std::this_thread::yield();
-    push_all(ring, 1);
-    ASSERT_TRUE(processed(i));
+  uint64_t sent = 0;
+  for (const auto cpu : {ShardWorker::Cpu::kOwn, ShardWorker::Cpu::kShared}) {
+    stop_ = false;
+    std::thread shard([&] { worker_.run(stop_, IdleMode::kAdaptive, cpu); });
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    for (uint64_t i = 0; i < kPackets; ++i) {
+      while (!worker_.sleeper().asleep()) std::this_thread::yield();
+      push_all(ring, 1);
+      ASSERT_TRUE(processed(++sent));
+    }
+    EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+    stop_ = true;
+    worker_.sleeper().wake();
+    shard.join();
   }
-  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
-  stop_ = true;
-  worker_.sleeper().wake();
-  shard.join();
 }
 
 }  // namespace
