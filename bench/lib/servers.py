@@ -152,7 +152,7 @@ class Peer(Server):
 
     def senders(self, **options):
         others = [c for c in CPUS if c != CPUS[-1]] or CPUS
-        sender = lab.Traffic(("--udp", f"127.0.0.1:{self.port}"), "peer", profile=self.profile, **options)
+        sender = lab.Traffic(("--udp", f"127.0.0.1:{self.port}"), "o0", profile=self.profile, **options)
         sender.command = ["taskset", "-c", ",".join(map(str, others)), *sender.command]
         return [sender]
 
