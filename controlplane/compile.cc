@@ -180,7 +180,8 @@ size_t text_bytes(const std::vector<MapperProfile>& profiles) {
 
 absl::Status check_text(const Config& config) {
   size_t bytes = config.hostname.size() + config.metric_namespace.size() +
-                 config.histogram_copy_prefix.size() + 8192;
+                 config.histogram_copy_prefix.size() + config.pipe_path.size() +
+                 config.proc_root.size() + 8192;  // of what is short
   for (const std::string& tag : config.tags) bytes += tag.size();
   for (const std::string& entry : config.namespace_exclusions) bytes += entry.size();
   for (const PortConfig& port : config.ports) bytes += port.name.size() + 2 * port.device.size();
@@ -190,8 +191,8 @@ absl::Status check_text(const Config& config) {
   if (bytes <= kPlanTextBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
       cat("dogstatsd_tags, statsd_metric_namespace_blacklist, dogstatsd_mapper_profiles, "
-          "metric_filterlist and device "
-          "names take ",
+          "metric_filterlist, "
+          "paths and device names take ",
           bytes, " bytes; at most ", kPlanTextBytes, " fit: shorten them"));
 }
 

@@ -33,6 +33,8 @@ PortConfig read_port(Problems& problems, const Value& entry, size_t index) {
                           return std::isalnum(ch) != 0 || ch == '-' || ch == '_' || ch == '.';
                         });
     if (!usable) v->fail("must be 1 to 32 letters, digits, '-', '_' or '.'");
+    // Its queues would have the names of the UDP sockets: "udp/0".
+    if (port.name == "udp") v->fail("is the name of a listener; choose another");
   }
   if (auto v = s.get("device")) v->read(port.device);
   if (auto v = s.get("udp_ports")) v->read_ints(port.udp_ports, 1, 65535, kPlanUdpPortsMax);
@@ -69,10 +71,16 @@ void read_ports(const Value& value, Config& c) {
   const auto list = value.items(kPlanPortsMax);
   if (!list) return;
   std::set<std::string> names;
+  std::set<std::string> devices;
   for (const Value& entry : *list) {
     PortConfig port = read_port(value.problems(), entry, c.ports.size());
     if (!names.insert(port.name).second) {
       entry.fail(cat("two ports are named \"", port.name, "\""));
+    }
+    const std::string device = port.device.substr(0, port.device.find(','));
+    if (!device.empty() && !devices.insert(device).second) {
+      entry.fail(cat("two ports have the device \"", device,
+                     "\"; virtual ones are told apart by a number, net_af_xdp0, net_af_xdp1"));
     }
     c.ports.push_back(std::move(port));
   }

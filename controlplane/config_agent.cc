@@ -166,9 +166,15 @@ void read_socket_path(const Value& v, std::string& path) {
   if (path.size() > 107) v.fail("must be at most 107 bytes, the kernel's limit");
 }
 
+void read_bind_host(const Value& v, std::string& host) {
+  v.read(host);
+  if (host.size() > 253) v.fail("must be at most 253 bytes, as the name of a host is");
+}
+
 // A name without a slash is one of Windows, which the Agent ignores elsewhere.
 void read_pipe_path(const Value& v, std::string& path) {
   v.read(path);
+  if (path.size() > 4095) v.fail("must be at most 4095 bytes, the kernel's limit");
   if (path.empty() || path.front() == '/') return;
   v.warn("is not an absolute path, which a pipe of this system has; there is no pipe");
   path.clear();
@@ -260,7 +266,7 @@ void read_proc_root(const Value& v, Config& c) {
 
 void read_listener_keys(AgentKeys& keys, Config& c) {
   if (auto v = keys.get("use_dogstatsd")) v->read(c.use_dogstatsd);
-  if (auto v = keys.get("bind_host")) v->read(c.bind_host);
+  if (auto v = keys.get("bind_host")) read_bind_host(*v, c.bind_host);
   if (auto v = keys.get("dogstatsd_port")) read_udp_port(*v, c);
   if (auto v = keys.get("dogstatsd_non_local_traffic")) v->read(c.non_local_traffic);
   if (auto v = keys.get("dogstatsd_socket")) read_socket_path(*v, c.socket_path);

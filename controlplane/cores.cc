@@ -176,24 +176,31 @@ bool polls(const CoreLayout& layout, uint16_t cpu) {
   return contains(layout.rx, cpu) || contains(layout.shards, cpu);
 }
 
+// A thread that polls without end on the CPU of one that sleeps makes that one wait its turn:
+// refused, unless the file gives both that CPU by name.
 absl::Status check_sharing(const Config& config, const CoreLayout& layout,
                            std::vector<std::string>& notes) {
   struct Sleeper {
     uint16_t cpu;
     std::string_view what, cost;
+    bool named;
   };
   const Sleeper sleepers[] = {
-      {layout.control, "control", "packets wait while an interval is sealed"},
-      {layout.io, "io", "packets of kernel sockets wait for those of data"}};
+      {layout.control, "control", "packets wait while an interval is sealed",
+       config.control_core.has_value()},
+      {layout.io, "io", "packets of kernel sockets wait for those of data",
+       config.io_core.has_value()}};
+  const bool busy = config.idle == IdleMode::kBusy;
   for (const Sleeper& s : sleepers) {
     if (!polls(layout, s.cpu)) continue;
-    if (config.idle == IdleMode::kBusy) {
+    if (busy && !(s.named && contains(config.data_cores, s.cpu))) {
       return absl::InvalidArgumentError(
           cat("penstock.idle = \"busy\": cpu ", s.cpu, " would poll without end and starve the ",
-              s.what, " thread on it; use adaptive, or give penstock.cores another cpu"));
+              s.what, " thread on it; use adaptive, or give penstock.cores another cpu, or name ",
+              s.cpu, " in penstock.cores.", s.what, " and .data to have it shared all the same"));
     }
-    notes.push_back(cat("cpu ", s.cpu, " runs ", s.what, " and data: ", s.cost,
-                        "; another cpu would avoid that"));
+    notes.push_back(cat("cpu ", s.cpu, " runs ", s.what, " and data",
+                        busy ? " without rest: " : ": ", s.cost, "; another cpu would avoid that"));
     if (layout.io == layout.control) break;
   }
   return absl::OkStatus();

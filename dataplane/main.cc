@@ -169,7 +169,9 @@ class DataPlane {
       if (plan_.shards[i].rx >= 0) continue;  // its receive loop runs it
       shard_threads_.emplace_back([this, i] {
         settle_thread(cat("shard", i), plan_.shards[i].cpu);
-        workers_[i]->run(stop_shards_, plan_.idle);
+        const bool shared = io_ != nullptr && plan_.shards[i].cpu == plan_.io_cpu;
+        workers_[i]->run(stop_shards_, plan_.idle,
+                         shared ? ShardWorker::Cpu::kShared : ShardWorker::Cpu::kOwn);
       });
     }
     if (nic_ != nullptr) nic_->launch(stop_shards_);

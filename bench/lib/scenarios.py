@@ -37,9 +37,12 @@ class Scenario:
     def config(self):
         """The configuration of penstockd."""
         top = {"hostname": "bench", "dogstatsd_port": 0, "dogstatsd_socket": "", **self.ways_in()}
-        ours = {"http": {"listen": ""}, "limits": LIMITS, "cores": {"control": CPUS[0], "data": self.data_cpus},
+        ours = {"http": {"listen": ""}, "limits": LIMITS, "cores": self.cores(),
                 **top.get("penstock", {})}
         return {**top, "penstock": ours}
+
+    def cores(self):
+        return {"control": CPUS[0], "data": self.data_cpus}
 
     def ways_in(self):
         raise NotImplementedError
@@ -153,7 +156,14 @@ class AfXdpVeth(Scenario):
         return json.loads(shown)[0]["stats64"]["tx"]["dropped"]
 
 
-class KernelUdp(Scenario):
+class KernelSocket(Scenario):
+    """The io thread on the shard's core, so that a generator has another to itself."""
+
+    def cores(self):
+        return {**super().cores(), "io": self.data_cpus[0]}
+
+
+class KernelUdp(KernelSocket):
     """A UDP socket on loopback."""
 
     def ways_in(self):
@@ -163,7 +173,7 @@ class KernelUdp(Scenario):
         return "--udp", daemon.status()["listeners"][0]["address"]
 
 
-class UdsDgram(Scenario):
+class UdsDgram(KernelSocket):
     """A Unix datagram socket."""
 
     def ways_in(self):
@@ -173,7 +183,7 @@ class UdsDgram(Scenario):
         return "--uds", f"{self.folder}/dsd.socket"
 
 
-class UdsStream(Scenario):
+class UdsStream(KernelSocket):
     """A Unix stream socket."""
 
     def ways_in(self):

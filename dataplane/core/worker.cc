@@ -64,7 +64,8 @@ bool ShardWorker::has_work() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& r) { return !r->empty(); });
 }
 
-void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle) {
+void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle, Cpu cpu) {
+  const int looks = cpu == Cpu::kShared ? 1 : kSpinPasses;
   int idle_passes = 0;
   for (;;) {
     // Read before the look at the rings: what was pushed before the stop is then seen.
@@ -75,7 +76,7 @@ void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle) {
     }
     if (stopping && !has_work()) return;
     relax();
-    if (idle == IdleMode::kBusy || ++idle_passes < kSpinPasses) continue;
+    if (idle == IdleMode::kBusy || ++idle_passes < looks) continue;
     idle_passes = 0;
     sleep(stop);
   }

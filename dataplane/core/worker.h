@@ -15,6 +15,10 @@ namespace penstock {
 // bursts to `process` directly.
 class ShardWorker {
  public:
+  // kShared: a thread that feeds it runs on its CPU, so that looking for packets keeps them from
+  // coming.
+  enum class Cpu : uint8_t { kOwn, kShared };
+
   // `senders` as in Shard.
   ShardWorker(const Plan& plan, uint16_t index, ShardStats& stats, std::unique_ptr<Sleeper> sleeper,
               const Senders* senders = nullptr);
@@ -39,9 +43,9 @@ class ShardWorker {
   [[nodiscard]] bool cleaning() const { return cleaning_; }
 
   // Pipeline: loops until `stop` is set *and* every ring is empty; call `sleeper().wake()` after
-  // setting it. Sleeps as `idle` allows: adaptive spins a little, then sleeps in the Sleeper; busy
-  // never sleeps.
-  void run(const std::atomic<bool>& stop, IdleMode idle);
+  // setting it. Sleeps as `idle` allows: adaptive looks a little longer, then sleeps in the
+  // Sleeper, on a shared CPU at once; busy never sleeps.
+  void run(const std::atomic<bool>& stop, IdleMode idle, Cpu cpu = Cpu::kOwn);
 
  private:
   void sleep(const std::atomic<bool>& stop);

@@ -153,7 +153,7 @@ absl::StatusOr<std::string> Port::devargs() const {
 absl::Status Port::probe() {
   ASSIGN_OR_RETURN(const std::string args, devargs());
   id_ = find_port(args);
-  if (id_ != UINT16_MAX) return absl::OkStatus();
+  if (id_ != UINT16_MAX) return claim();
   if (const int e = rte_dev_probe(args.c_str()); e != 0) {
     return failure("the driver refuses it", e,
                    "check penstock.ports.device: its driver, its arguments, and for PCI that the "
@@ -161,6 +161,21 @@ absl::Status Port::probe() {
   }
   id_ = find_port(args);
   if (id_ == UINT16_MAX) return failure("probed, but no Ethernet port", ENODEV, "is it a NIC?");
+  return claim();
+}
+
+// DPDK finds a device by its name alone, whatever its arguments: what another of our ports has is
+// not ours to configure, nor to close.
+absl::Status Port::claim() {
+  rte_eth_dev_owner owner{};
+  rte_eth_dev_owner_new(&owner.id);
+  plan_.str(spec_.name).copy(owner.name, sizeof owner.name - 1);
+  if (const int e = rte_eth_dev_owner_set(id_, &owner); e != 0) {
+    id_ = UINT16_MAX;
+    return failure("another port has this device", e,
+                   "give each port of penstock.ports a device of its own (net_af_xdp0, "
+                   "net_af_xdp1 ...)");
+  }
   return absl::OkStatus();
 }
 

@@ -60,6 +60,7 @@ class Port {
   [[nodiscard]] bool link_up() const;
   absl::Status bring_up();
   absl::Status probe();
+  absl::Status claim();
   absl::Status configure();
   [[nodiscard]] rte_eth_conf offloads(const rte_eth_dev_info& info) const;
   [[nodiscard]] absl::Status set_mtu() const;

@@ -407,9 +407,9 @@ absl::Status Loop::wait_for_targets() {
 // What comes forth yet is sent at once or not at all: it waited for a shard until now.
 absl::Status Loop::wait_for_shards() {
   const auto begun = SteadyClock::now();
-  pipes_->end();
   const auto hand_over_all = [this] {
     hand_over();
+    pipes_->end();
     if (forwarder_ != nullptr) forwarder_->give_up();
   };
   for (hand_over_all(); buffers_->lent() != 0 || !assemblies_->all_home(); hand_over_all()) {

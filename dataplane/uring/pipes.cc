@@ -33,6 +33,7 @@ absl::Status Pipes::add(const Plan& plan, uint16_t slot, Fd pipe, SourceStats& s
                     .stream = {.splitter = lines,
                                .packet = packet,
                                .counts = nullptr,
+                               .listener = slot,
                                .slot = index,
                                .spread = l.spread != 0},
                     .buffer_size = plan.dogstatsd.buffer_size});
@@ -139,6 +140,7 @@ void Pipes::cancel() {
 
 void Pipes::end() {
   for (Pipe& p : pipes_) {
+    if (p.stream.held != 0 || p.stream.assembly == Assemblies::kNone) continue;
     if (p.stream.inside())
       spdlog::warn("listener {}: its last line has no end and is lost", p.name);
     input_.end(p.stream);

@@ -47,7 +47,8 @@ class Pipes {
   // Ends every operation.
   void cancel();
   [[nodiscard]] bool armed() const { return any(State::kReading) || any(State::kPolling); }
-  // The end: a line that was begun is lost, and counted.
+  // The end: a line that was begun is lost, and counted. Call it again while pipes wait for shards:
+  // they end once all that was read of them is through.
   void end();
 
  private:

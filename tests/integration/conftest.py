@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools/lib"))
 import lab  # noqa: E402
 
+IO_BUFFERS = 1024  # default of penstock.limits: what a data plane may hold of kernel sockets, uncounted, when it dies
+
 numbers = itertools.count()
 
 

@@ -7,7 +7,7 @@ import threading
 
 import lab
 import pytest
-from conftest import assert_balanced, assert_sums, send_uds, udp, uds
+from conftest import IO_BUFFERS, assert_balanced, assert_sums, send_uds, udp, uds
 from test_ports import PORT, af_xdp, in_netns_socket
 from test_stream import frame
 
@@ -259,7 +259,9 @@ def test_forwarding_goes_on_after_either_process_was_killed(penstockd, config, t
     assert_balanced(ledger)
     t = target(ledger, c_target)
     assert t["sent"] == len(c_target.close())
-    assert t["offered"] == report["packets"]
+    assert t["offered"] == ledger["packets"]["dispatched"]
+    # What the kernel had put into buffers of the killed data plane is in no counter (docs/operating.md).
+    assert report["packets"] - IO_BUFFERS <= t["offered"] <= report["packets"]
 
 
 def test_a_forward_target_named_wrong_names_line_and_remedy(folder):

@@ -21,6 +21,8 @@ OWN_FUZZ_SECONDS = {"differential": 30}
 # between its threads is DPDK's, which ThreadSanitizer cannot see into.
 THREADED = ["ring", "sleeper", "worker", "sealer", "uring_loop", "uring_stream", "io_loop", "nic_life", "exporters",
             "supervisor", "control"]
+# The release build runs every seed of the simulation.
+FEW_SEEDS = {"PENSTOCK_SIM_COUNT": "100"}
 # Undefined behaviour must fail a test, not scroll by. Leaks in a test binary fail it too.
 SANITIZERS = {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", "TSAN_OPTIONS": "halt_on_error=1"}
 
@@ -93,8 +95,8 @@ def build_release():
 
 def configure(build, *options):
     if not (build / "build.ninja").exists():
-        run("build-" + build.name, "meson", "setup", build, ROOT, "--buildtype=debugoptimized",
-            "-Db_lundef=false", "-Dbench=false", *options, env=CLANG)
+        run("build-" + build.name, "meson", "setup", build, ROOT, "-Doptimization=2", "-Ddebug=false",
+            "-Dcpp_args=-gline-tables-only", "-Db_lundef=false", "-Dbench=false", *options, env=CLANG)
 
 
 def meson_test(build, *names, env=None):
@@ -119,7 +121,7 @@ def configure_asan():
 def address_sanitizer():
     configure_asan()
     run("build-build-asan", "ninja", "-C", ASAN)
-    count = meson_test(ASAN, env=SANITIZERS)
+    count = meson_test(ASAN, env=SANITIZERS | FEW_SEEDS)
     count.add(fuzz())
     return count
 

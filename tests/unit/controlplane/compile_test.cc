@@ -129,6 +129,19 @@ TEST(Compile, SaysWhyCoresStayFree) {
   EXPECT_TRUE(compiled(with_ports(""), machine(4))->notes.empty());
 }
 
+TEST(Compile, ABusyCpuIsSharedWhereTheFileSaysSo) {
+  const auto control =
+      compiled(with_ports("idle: busy, wiring: pipeline, cores: {control: 0, data: [0, 1]}, "
+                          "ports: [{device: net_null0}]"),
+               machine(2));
+  ASSERT_TRUE(control.ok()) << control.status();
+  EXPECT_EQ(layout(*control->plan), "p0/0 rx0 s1");
+  EXPECT_THAT(control->notes, Contains(HasSubstr("cpu 0 runs control and data without rest")));
+  const auto io = compiled(with_ports("idle: busy, cores: {io: 1, data: [1, 2]}"), machine(3));
+  ASSERT_TRUE(io.ok()) << io.status();
+  EXPECT_THAT(io->notes, Contains(HasSubstr("cpu 1 runs io and data without rest")));
+}
+
 TEST(Compile, RefusesWhatCannotBe) {
   struct Case {
     uint16_t cpus;
@@ -146,8 +159,8 @@ TEST(Compile, RefusesWhatCannotBe) {
        "65 receive queues in all; at most 64 are possible"},
       {4, "wiring: inline, ports: [{device: net_null0, queues: 2, spread: true}]",
        "in the inline wiring each receive queue has one shard"},
-      {3, "idle: busy, cores: {io: 1, data: [1, 2]}",
-       "cpu 1 would poll without end and starve the io thread"},
+      {3, "idle: busy, cores: {data: [0, 1, 2]}",
+       "cpu 0 would poll without end and starve the control thread"},
       {2, "wiring: inline", "penstock.wiring = \"inline\": there is no port"},
       {2, "ports: [{device: net_null0, queues: 2}]", "1 cores for 2 receive queues"},
       {2, "wiring: pipeline, ports: [{device: net_null0}]", "pipeline wiring needs 2"},
@@ -162,6 +175,26 @@ TEST(Compile, RefusesWhatCannotBe) {
     ASSERT_FALSE(result.ok()) << c.penstock;
     EXPECT_THAT(std::string(result.status().message()), HasSubstr(c.message)) << c.penstock;
   }
+}
+
+// The most text that is let through fits the Plan, with every path and name as long as it may be.
+TEST(Compile, RefusesMoreTextThanThePlanHolds) {
+  Config c = with_ports("ports: [{device: net_null0}], listeners: {udp: {sockets: 8}}");
+  c.socket_path = c.stream_socket_path = std::string(107, '/');
+  c.pipe_path = std::string(4095, '/');
+  c.proc_root = std::string(4000, '/');
+  c.bind_host = std::string(253, 'h');
+  const auto fits = [&](size_t bytes) {
+    c.metric_namespace = std::string(bytes, '.');
+    return compiled(c, machine(4)).ok();
+  };
+  size_t least = 0;
+  size_t most = kPlanTextBytes;
+  while (least + 1 < most) {
+    const size_t middle = (least + most) / 2;
+    (fits(middle) ? least : most) = middle;
+  }
+  EXPECT_GT(least, kPlanTextBytes - 20'000);
 }
 
 TEST(Compile, RefusesMoreShardsThanPossible) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "controlplane/compile.h"
+#include "dataplane/base/strings.h"
 
 namespace penstock {
 namespace {
@@ -139,6 +140,10 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
        "penstock.ports[0].addresses = \"1.2.3\": must be an IPv4 or IPv6 address"},
       {"penstock:\n  ports: [{device: x, name: a}, {device: y, name: a}]",
        "two ports are named \"a\""},
+      {"penstock:\n  ports: [{device: 'x0,iface=a'}, {device: 'x0,iface=b'}]",
+       "two ports have the device \"x0\""},
+      {"penstock:\n  ports: [{device: x, name: udp}]",
+       "penstock.ports[0].name = \"udp\": is the name of a listener"},
       {"penstock:\n  ? [a, b]\n  : c", "p.yaml:2: penstock: a key must be text"},
       {"dogstatsd_socket: \"\\0abc\"", "must not hold a NUL byte"},
       {"dogstatsd_tags: [\"a\\0b\"]", "must not hold a NUL byte"},
@@ -280,6 +285,23 @@ TEST(Config, AFileThatCannotBeReadIsNamed) {
     const absl::StatusOr<LoadedConfig> loaded = load_config(path, {});
     ASSERT_FALSE(loaded.ok()) << path;
     EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(path));
+  }
+}
+
+TEST(Config, NamesAndPathsAreNoLongerThanTheyCanBe) {
+  struct Case {
+    const char* key;
+    size_t most;
+  };
+  for (const Case c : {Case{"bind_host: ", 253},
+                       {"dogstatsd_socket: /", 107},
+                       {"dogstatsd_pipe_name: /", 4095},
+                       {"container_proc_root: /", 4000}}) {
+    const std::string key = c.key;
+    const size_t more = c.most - (key.back() == '/' ? 1 : 0);
+    good(key + std::string(more, 'x'));
+    EXPECT_THAT(bad(key + std::string(more + 1, 'x')),
+                HasSubstr(cat("at most ", c.most, " bytes")));
   }
 }
 

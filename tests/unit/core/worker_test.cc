@@ -153,17 +153,21 @@ TEST_F(ShardWorkerTest, TwoProducersAndSleep) {
 TEST_F(ShardWorkerTest, EveryPacketWakesASleepingWorker) {
   constexpr uint64_t kPackets = 500;
   PacketRing& ring = worker_.add_ring(64);
-  std::thread shard([&] { worker_.run(stop_, IdleMode::kAdaptive); });
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
-  for (uint64_t i = 1; i <= kPackets; ++i) {
-    while (!worker_.sleeper().asleep()) std::this_thread::yield();
-    push_all(ring, 1);
-    ASSERT_TRUE(processed(i));
+  uint64_t sent = 0;
+  for (const auto cpu : {ShardWorker::Cpu::kOwn, ShardWorker::Cpu::kShared}) {
+    stop_ = false;
+    std::thread shard([&] { worker_.run(stop_, IdleMode::kAdaptive, cpu); });
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    for (uint64_t i = 0; i < kPackets; ++i) {
+      while (!worker_.sleeper().asleep()) std::this_thread::yield();
+      push_all(ring, 1);
+      ASSERT_TRUE(processed(++sent));
+    }
+    EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+    stop_ = true;
+    worker_.sleeper().wake();
+    shard.join();
   }
-  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
-  stop_ = true;
-  worker_.sleeper().wake();
-  shard.join();
 }
 
 }  // namespace

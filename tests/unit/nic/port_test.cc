@@ -65,5 +65,20 @@ TEST(PortFailure, NamesWhatIsWrong) {
   has(message("net_null1", [](Plan& p) { p.ports[0].descriptors = 60000; }), "hugepages");
 }
 
+// The arguments of a virtual device are no part of its name.
+TEST(PortFailure, TheDeviceOfAnotherPortIsLeftAlone) {
+  auto plan = test_plan(Wiring::kInline, 2);
+  add_port(*plan, "first", "net_null2,copy=0");
+  add_port(*plan, "second", "net_null2,copy=1");
+  const auto first = Port::start(*plan, 0);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = Port::start(*plan, 1);
+  ASSERT_FALSE(second.ok());
+  const std::string why(second.status().message());
+  EXPECT_NE(why.find("port second, device \"net_null2,copy=1\": another port has"), why.npos)
+      << why;
+  EXPECT_TRUE((*first)->watch_link()) << "the first is as it was";
+}
+
 }  // namespace
 }  // namespace penstock

@@ -84,6 +84,22 @@ TEST_F(OriginLoopTest, OnlyListenersThatDetectHaveThem) {
   EXPECT_EQ(last_.origin, 1u);
 }
 
+// A pipe says nothing of its writers: that is no error of the listener beside it.
+TEST_F(OriginLoopTest, APipeHasNone) {
+  proc_.put(own_pid(), origin::container('a'));
+  const Endpoint detecting = add_uds();
+  const std::string path = add_pipe();
+  start();
+  const Fd pipe(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::write(pipe.get(), "p:1|c\n", 6), 6);
+  EXPECT_EQ(take(1), std::vector<std::string>{"p:1|c\n"});
+  Client(detecting).send("u:1|c");
+  EXPECT_EQ(take(1), std::vector<std::string>{"u:1|c"});
+  stop_and_expect_ok();
+  EXPECT_EQ(origins().origin_container.get(), 1u);
+  EXPECT_EQ(origins().origin_errors.get(), 0u);
+}
+
 // The kernel says who sent it; a process may only tell the truth of itself, but root anything.
 TEST_F(OriginLoopTest, WhatRootSaysIsAReplay) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
