@@ -1,3 +1,5 @@
+#include <sys/ioctl.h>
+
 #include "loop_fixture.h"
 
 namespace penstock::uring {

@@ -1,5 +1,4 @@
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include "loop_fixture.h"
