@@ -222,9 +222,10 @@ def test_replayed_packets_have_no_container_of_this_machine(penstockd, detecting
 
 
 def test_what_is_forwarded_has_its_origin_too(penstockd, detecting, folder, sender, receiver):  # noqa: F811
-    """Of each process the first packets wait for the answer, while a forward target has them already."""
+    """Of each process the first packets wait for the answer, while a forward target has them already. Half of
+    the buffers may wait: more than a process sends here."""
     proc, forward = folder / "proc", receiver()
-    c = detecting({**to(forward), "limits": {"io_buffers": 16}}, container_proc_root=str(proc),
+    c = detecting({**to(forward), "limits": {"io_buffers": 128}}, container_proc_root=str(proc),
                   dogstatsd_stream_socket=str(folder / "stream.socket"))
     daemon = penstockd(c).start()
     sent = []
