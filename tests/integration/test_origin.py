@@ -13,7 +13,6 @@ import urllib.request
 import lab
 import pytest
 from conftest import assert_balanced, free_port, source
-from test_forward import receiver, target, to  # noqa: F401 (a fixture)
 
 A, B = "a" * 64, "b" * 64
 ECS = "34dc0b5e626f2c5c4c5170e34b10e765-1234567890"
@@ -219,31 +218,6 @@ def test_replayed_packets_have_no_container_of_this_machine(penstockd, detecting
     assert origins(ledger) == {"origin_replayed": 3, "origin_container": 3}
     assert tags_of(daemon, "replayed") == [()]
     assert tags_of(daemon, "own") == [(f"container_id:{A}",)]
-
-
-def test_what_is_forwarded_has_its_origin_too(penstockd, detecting, folder, sender, receiver):  # noqa: F811
-    """Of each process the first packets wait for the answer, while a forward target has them already."""
-    proc, forward = folder / "proc", receiver()
-    c = detecting({**to(forward), "limits": {"io_buffers": 128}}, container_proc_root=str(proc),
-                  dogstatsd_stream_socket=str(folder / "stream.socket"))
-    daemon = penstockd(c).start()
-    sent = []
-    for number in range(4):
-        for kind in ("datagram", "stream"):
-            s = sender(c, None, kind)
-            put(proc, s.pid, f"0::/docker/{A}\n")
-            packets = [f"{kind}:1|c\nonly.{number}.{i}:1|g" for i in range(50)]
-            s.send(*packets)
-            sent += packets
-    ledger = daemon.stop()
-    assert_balanced(ledger)
-    for listener in ("uds-unixgram", "uds-unix"):
-        assert origins(ledger, listener) == {"origin_container": 200}
-        assert source(ledger, listener)["origin_lookups"] <= 4
-    assert sorted(forward.close()) == sorted(packet.encode() for packet in sent)
-    assert target(ledger, forward)["sent"] == len(sent)
-    assert daemon.counter_sums() == {"datagram": 200, "stream": 200}
-    assert tags_of(daemon, "stream") == tags_of(daemon, "only.3.49") == [(f"container_id:{A}",)]
 
 
 def test_off_by_default(penstockd, config, folder):

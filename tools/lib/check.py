@@ -19,8 +19,8 @@ FUZZ_SECONDS = 30  # over all fuzzers but these
 OWN_FUZZ_SECONDS = {"differential": 30}
 # The unit tests with threads; the rest would only repeat the other builds. `nic` is left out: the driver
 # between its threads is DPDK's, which ThreadSanitizer cannot see into.
-THREADED = ["ring", "sleeper", "worker", "sealer", "uring_loop", "uring_stream", "io_loop", "nic_life", "exporters",
-            "supervisor", "control"]
+THREADED = ["ring", "sleeper", "worker", "sealer", "uring_loop", "uring_pipe", "uring_stream", "io_loop", "nic_life",
+            "exporters", "supervisor", "control"]
 # The release build runs every seed of the simulation.
 FEW_SEEDS = {"PENSTOCK_SIM_COUNT": "100"}
 # Undefined behaviour must fail a test, not scroll by. Leaks in a test binary fail it too.

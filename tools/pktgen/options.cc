@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <tuple>
 #include <variant>
 
 #include "dataplane/base/strings.h"
@@ -69,6 +71,7 @@ how much:
 checking:
   --verify OUTPUT          compare a JSON-lines output with what was sent, and send nothing
   --report REPORT          what an earlier run printed; repeat for several runs
+  -h, --help               this text
 
 Exit codes: 0 done, or sums equal; 1 failed, or sums differ; 2 usage.
 )";
@@ -104,7 +107,9 @@ absl::Status parse(std::string_view, std::string_view text, std::vector<std::str
 }
 template <class T>
 absl::Status parse(std::string_view option, std::string_view text, T& out) {
-  return read(text, out) ? absl::OkStatus() : bad(option, text, "a number, 0 or more");
+  if (read(text, out)) return absl::OkStatus();
+  if constexpr (std::is_floating_point_v<T>) return bad(option, text, "a number, 0 or more");
+  return bad(option, text, cat("a number from 0 to ", std::numeric_limits<T>::max()));
 }
 
 // "N" or "N-M".
@@ -221,8 +226,23 @@ absl::Status check_pace(const Given& given) {
   return absl::OkStatus();
 }
 
+// What belongs to another option that is not there would do nothing.
+absl::Status check_company(const Given& given) {
+  const Options& o = given.options;
+  for (const auto& [option, lonely, company] :
+       {std::tuple{"dpdk-to", !given.dpdk_to.empty() && o.dpdk.empty(), "dpdk"},
+        std::tuple{"pcap-to", !given.pcap_to.empty() && o.pcap.empty(), "pcap"},
+        std::tuple{"report", !o.reports.empty() && o.verify.empty(), "verify"}}) {
+    if (lonely)
+      return absl::InvalidArgumentError(
+          cat("--", option, ": belongs to --", company, "; give that, or leave it out"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status check(const Given& given) {
   const Options& o = given.options;
+  RETURN_IF_ERROR(check_company(given));
   if (!o.verify.empty())
     return o.reports.empty()
                ? absl::InvalidArgumentError("--verify: give what was sent with --report FILE")
@@ -262,6 +282,7 @@ absl::StatusOr<Options> parse_options(int argc, char** argv) {
   longs.push_back({});
 
   std::vector<std::pair<std::string_view, std::string_view>> given;
+  optind = 0;  // begin anew
   int index = 0;
   for (int c; (c = ::getopt_long(argc, argv, "h", longs.data(), &index)) != -1;) {
     if (c == '?') return absl::InvalidArgumentError("see --help");

@@ -27,7 +27,7 @@ struct Options {
 extern const char* const kHelp;
 
 // The command line, with the profile and the defaults applied. An error names the option, its value
-// and what to do. With --help nothing else counts. Calls getopt_long: once in a process.
+// and what to do. With --help nothing else counts. Calls getopt_long: one thread.
 absl::StatusOr<Options> parse_options(int argc, char** argv);
 
 }  // namespace penstock::pktgen

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <type_traits>
 
 #include "dataplane/base/strings.h"
 #include "tools/pktgen/words.h"
@@ -42,7 +43,9 @@ std::string faulty(size_t fault, std::string_view name) {
   }
 }
 
-absl::Status within(std::string_view option, double value, double least, double most) {
+template <class T>
+absl::Status within(std::string_view option, T value, std::type_identity_t<T> least,
+                    std::type_identity_t<T> most) {
   if (value >= least && value <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(
       cat("--", option, " ", value, ": must be from ", least, " to ", most));
@@ -51,8 +54,10 @@ absl::Status within(std::string_view option, double value, double least, double 
 absl::Status within_range(std::string_view option, const Range& range, uint32_t least,
                           uint32_t most) {
   if (range.min >= least && range.min <= range.max && range.max <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(cat("--", option, " ", range.min, "-", range.max,
-                                        ": must be a number or range from ", least, " to ", most));
+  const std::string given =
+      range.min == range.max ? cat(range.min) : cat(range.min, "-", range.max);
+  return absl::InvalidArgumentError(cat("--", option, " ", given, ": must be from ", least, " to ",
+                                        most, ", or a range within that: 10-20"));
 }
 
 absl::Status check_lengths(const TrafficOptions& o) {

@@ -263,6 +263,14 @@ class LoopTest : public testing::Test {
     EXPECT_TRUE(result_.ok()) << result_;
   }
 
+  // Every packet that was received is in one bucket.
+  void expect_exact(size_t listener = 0) {
+    const SourceStats& s = sources_[listener];
+    EXPECT_EQ(s.received.get(), s.dispatched.get() + s.truncated.get() +
+                                    s.malformed_frame_empty.get() + s.malformed_frame_long.get() +
+                                    s.malformed_cut_off.get());
+  }
+
   TempDir dir_;
   std::unique_ptr<Plan> plan_ = make_plan();
   std::vector<Fd> sockets_;
