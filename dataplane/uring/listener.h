@@ -60,6 +60,7 @@ class Listener {
   [[nodiscard]] uint16_t slot() const { return slot_; }
   // Its packets may go to any shard.
   [[nodiscard]] bool spread() const { return spread_; }
+  [[nodiscard]] bool is_udp() const { return kind_ == ListenerKind::kUdp; }
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 

@@ -1,6 +1,7 @@
 #include "dataplane/uring/loop.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -78,7 +79,10 @@ void check_descriptor_limit(uint32_t connections) {
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. The forwarder sends at the end of a pass, and whenever it has a burst. It waits for no
 //     target; one whose socket is full is looked at again when the kernel says it has room.
-//  9. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
+//  9. Where datagrams of kernel UDP come one by one in quick succession, it naps before it looks
+//  for
+//     the next (moderation.h).
+// 10. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
 //     then targets that take nothing, then the origins that packets wait for, and the shards.
 
 absl::Status check_buffers(const Plan& plan) {
@@ -105,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::create(const Plan& plan, std::vector
   assert(sockets.size() == plan.listener_count && sources.size() == plan.listener_count &&
          losses.size() == plan.listener_count && !outlets.empty());
   RETURN_IF_ERROR(check_buffers(plan));
-  std::unique_ptr<Loop> loop(new Loop);
+  std::unique_ptr<Loop> loop(new Loop(plan.idle));
   const uint32_t streams = streams_of(plan);
   // A completion for each buffer, and the last ones of every operation.
   const unsigned completions =
@@ -176,6 +180,7 @@ absl::Status Loop::run(const std::atomic<bool>& stop) {
 }
 
 absl::Status Loop::start() {
+  ::prctl(PR_SET_TIMERSLACK, 1);  // ns: naps are shorter than the default, 50 us, would make them
   RETURN_IF_ERROR(ring_->enable());
   if (forwarder_ != nullptr) RETURN_IF_ERROR(forwarder_->start());
   read_drops();
@@ -186,9 +191,11 @@ absl::Status Loop::start() {
 
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
+  if (nap_) std::this_thread::sleep_for(Moderation::kNap);
   RETURN_IF_ERROR(wait(limit));
-  outlets_->begin_pass(read_clock().unix_ms, read_ticks());
-  taken_ = 0;
+  const uint32_t began = read_ticks();
+  outlets_->begin_pass(read_clock().unix_ms, began);
+  taken_ = udp_taken_ = 0;
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -197,6 +204,7 @@ absl::Status Loop::pass(Micros limit) {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
+  nap_ = moderation_.nap_after(began, udp_taken_, count - udp_taken_);
   hand_over();
   for (Listener& l : listeners_) l.publish_counts();
   connections_->publish_counts();
@@ -303,6 +311,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     if (current && result >= 0) {
       packet = listeners_[d.slot].take(buffers_->data(id), static_cast<size_t>(result));
       ++taken_;
+      if (listeners_[d.slot].is_udp()) ++udp_taken_;
     }
     if (packet.has_value()) {
       packet->owner = owner_of_buffer(id);

@@ -19,6 +19,7 @@
 #include "dataplane/uring/forwarder.h"
 #include "dataplane/uring/listener.h"
 #include "dataplane/uring/loans.h"
+#include "dataplane/uring/moderation.h"
 #include "dataplane/uring/outlets.h"
 #include "dataplane/uring/pipes.h"
 #include "dataplane/uring/ring.h"
@@ -56,7 +57,7 @@ class Loop {
   using Micros = std::chrono::microseconds;
   static constexpr Micros kNoLimit = Micros::max();
 
-  Loop() = default;
+  explicit Loop(IdleMode idle) : moderation_(idle) {}
 
   absl::Status add_listener(const Plan& plan, uint16_t slot, Fd socket, SourceStats& source,
                             LossStats& loss);
@@ -95,6 +96,9 @@ class Loop {
   std::unique_ptr<Sleeper> sleeper_;      // by which others end the sleep in the kernel
   uint64_t wake_count_ = 0;               // where the kernel puts what it reads from its event
   uint64_t taken_ = 0;                    // datagrams of this pass
+  uint64_t udp_taken_ = 0;                // those of kernel UDP
+  Moderation moderation_;
+  bool nap_ = false;  // before the next pass
   bool timer_armed_ = false;
   bool closing_ = false;  // arm nothing again
   std::unique_ptr<Ring> ring_;
