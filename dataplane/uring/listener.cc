@@ -10,6 +10,7 @@
 
 #include "dataplane/base/strings.h"
 #include "dataplane/uring/buffers.h"
+#include "dataplane/uring/moderation.h"
 #include "dataplane/uring/user_data.h"
 
 namespace penstock::uring {
@@ -78,6 +79,11 @@ absl::StatusOr<Listener> Listener::create(const Plan& plan, uint16_t slot, uint1
     l.shape_.msg_controllen = kCredentialBytes;
   } else {
     l.shape_.msg_namelen = kNameBytes;
+    int bytes = 0;
+    socklen_t size = sizeof bytes;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &bytes, &size) == 0) {
+      l.has_room_ = bytes >= Moderation::kRoomBytes;
+    }
   }
   l.socket_ = std::move(socket);
   l.source_ = &source;

@@ -60,7 +60,8 @@ class Listener {
   [[nodiscard]] uint16_t slot() const { return slot_; }
   // Its packets may go to any shard.
   [[nodiscard]] bool spread() const { return spread_; }
-  [[nodiscard]] bool is_udp() const { return kind_ == ListenerKind::kUdp; }
+  // Datagrams may gather in the socket for a moment (moderation.h).
+  [[nodiscard]] bool has_room() const { return has_room_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 
@@ -88,6 +89,7 @@ class Listener {
   uint16_t slot_ = 0;
   uint16_t index_ = 0;
   bool spread_ = false;
+  bool has_room_ = false;
   ListenerKind kind_ = ListenerKind::kUdp;
   uint8_t packet_flags_ = 0;
   State state_ = State::kIdle;

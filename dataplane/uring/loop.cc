@@ -195,7 +195,7 @@ absl::Status Loop::pass(Micros limit) {
   RETURN_IF_ERROR(wait(limit));
   const uint32_t began = read_ticks();
   outlets_->begin_pass(read_clock().unix_ms, began);
-  taken_ = udp_taken_ = 0;
+  taken_ = roomy_taken_ = 0;
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -204,7 +204,7 @@ absl::Status Loop::pass(Micros limit) {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
-  nap_ = moderation_.nap_after(began, udp_taken_, count - udp_taken_);
+  nap_ = moderation_.nap_after(began, roomy_taken_, count - roomy_taken_);
   hand_over();
   for (Listener& l : listeners_) l.publish_counts();
   connections_->publish_counts();
@@ -311,7 +311,7 @@ void Loop::receive(const UserData& d, int result, uint32_t flags) {
     if (current && result >= 0) {
       packet = listeners_[d.slot].take(buffers_->data(id), static_cast<size_t>(result));
       ++taken_;
-      if (listeners_[d.slot].is_udp()) ++udp_taken_;
+      if (listeners_[d.slot].has_room()) ++roomy_taken_;
     }
     if (packet.has_value()) {
       packet->owner = owner_of_buffer(id);

@@ -96,7 +96,7 @@ class Loop {
   std::unique_ptr<Sleeper> sleeper_;      // by which others end the sleep in the kernel
   uint64_t wake_count_ = 0;               // where the kernel puts what it reads from its event
   uint64_t taken_ = 0;                    // datagrams of this pass
-  uint64_t udp_taken_ = 0;                // those of kernel UDP
+  uint64_t roomy_taken_ = 0;              // those from sockets with room for more
   Moderation moderation_;
   bool nap_ = false;  // before the next pass
   bool timer_armed_ = false;
