@@ -63,6 +63,8 @@ Pair udp_pair() {
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   auto* address = reinterpret_cast<sockaddr*>(&a);
   socklen_t size = sizeof a;
+  const int room = 4 << 20;  // as far as net.core.rmem_max lets it
+  ::setsockopt(p.receiver.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
   if (::bind(p.receiver.get(), address, size) != 0) std::abort();
   ::getsockname(p.receiver.get(), address, &size);
   if (::connect(p.sender.get(), address, size) != 0) std::abort();
