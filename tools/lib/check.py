@@ -1,6 +1,7 @@
 """The second half of tools/check: builds, tests and checks, each a step with a count of what passed."""
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -126,27 +127,31 @@ def address_sanitizer():
     return count
 
 
+def fuzz_one(fuzzer, seconds):
+    """A fuzzer over its corpus, then on its own; whether it found nothing."""
+    name = fuzzer.name.removeprefix("fuzz_")
+    corpus = ROOT / "tests/fuzz/corpus" / name
+    found = ASAN / "found" / name  # new inputs go to the first folder, never to the committed one
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir(parents=True)
+    inputs = [found] + ([corpus] if corpus.is_dir() else [])
+    dictionary = [f"-dict={d}" for d in (ROOT / "tests/fuzz").glob(f"*/{name}.dict")]
+    log = f"fuzz-{name}"
+    code = run(log, fuzzer, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+               f"-artifact_prefix={LOGS}/{name}-", *dictionary, *inputs, env=SANITIZERS, check=False, timeout=300)
+    if code:
+        show(LOGS / f"{log}.log")
+    return code == 0
+
+
 def fuzz():
-    """Each fuzzer over its corpus, then on its own for a share of the time."""
-    count = Count()
+    """Every fuzzer for its share of the time, one a CPU at once, the longest first."""
     fuzzers = [f for f in sorted((ASAN / "tests/fuzz").glob("fuzz_*")) if f.is_file()]
-    share = FUZZ_SECONDS // max(1, len(fuzzers) - len(OWN_FUZZ_SECONDS))
-    for fuzzer in fuzzers:
-        name = fuzzer.name.removeprefix("fuzz_")
-        corpus = ROOT / "tests/fuzz/corpus" / name
-        found = ASAN / "found" / name  # new inputs go to the first folder, never to the committed one
-        shutil.rmtree(found, ignore_errors=True)
-        found.mkdir(parents=True)
-        inputs = [found] + ([corpus] if corpus.is_dir() else [])
-        seconds = OWN_FUZZ_SECONDS.get(name, max(1, share))
-        dictionary = [f"-dict={d}" for d in (ROOT / "tests/fuzz").glob(f"*/{name}.dict")]
-        log = f"fuzz-{name}"
-        code = run(log, fuzzer, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
-                   f"-artifact_prefix={LOGS}/{name}-", *dictionary, *inputs, env=SANITIZERS, check=False, timeout=300)
-        count.add(Count(failed=1) if code else Count(passed=1))
-        if code:
-            show(LOGS / f"{log}.log")
-    return count
+    share = max(1, FUZZ_SECONDS // max(1, len(fuzzers) - len(OWN_FUZZ_SECONDS)))
+    seconds = {f: OWN_FUZZ_SECONDS.get(f.name.removeprefix("fuzz_"), share) for f in fuzzers}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as cpus:
+        passed = list(cpus.map(lambda f: fuzz_one(f, seconds[f]), sorted(fuzzers, key=seconds.get, reverse=True)))
+    return Count(passed=passed.count(True), failed=passed.count(False))
 
 
 def thread_sanitizer():
