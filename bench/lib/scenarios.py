@@ -125,7 +125,7 @@ class MemifPipeline(MemifInline):
     """The same with receive loop and shard on a core each, which with two CPUs are also the generator's."""
 
     wiring = "pipeline"
-    data_cpus = CPUS[-2:]
+    data_cpus = CPUS[-2:][::-1]  # not the receive loop beside control: operating.md, memif
 
 
 class AfXdpVeth(Scenario):

@@ -66,8 +66,7 @@ void check_descriptor_limit(uint32_t connections) {
 //  3. A multishot whose completion lacks F_MORE is over. It is armed again at the end of the pass;
 //     after ENOBUFS only once buffers came home; after an unexpected error with the next timer.
 //  4. A buffer is the kernel's, or the owner of exactly one slot of one shard's ring, or waits to
-//  be
-//     split or for its sender's origin, or a forward target waits with a packet of it, or it is
+//     be split or for its sender's origin, or a forward target waits with a packet of it, or it is
 //     about to go home. There are slots for all buffers in any one ring, so a push always succeeds:
 //     nothing is dropped here. Without buffers the kernel holds packets back: UDS senders and
 //     writers wait, UDP is dropped by the kernel and counted as missed.
@@ -79,9 +78,8 @@ void check_descriptor_limit(uint32_t connections) {
 //     after traffic: a drop means a full socket, so packets follow it.
 //  8. The forwarder sends at the end of a pass, and whenever it has a burst. It waits for no
 //     target; one whose socket is full is looked at again when the kernel says it has room.
-//  9. Where datagrams of kernel UDP come one by one in quick succession, it naps before it looks
-//  for
-//     the next (moderation.h).
+//  9. Where datagrams of kernel UDP come one by one in quick succession, and no port's packets wait
+//     to be forwarded, it naps before it looks for the next (moderation.h).
 // 10. Stopping: take in what the sockets hold, cancel what is armed, await the last completions,
 //     then targets that take nothing, then the origins that packets wait for, and the shards.
 
@@ -191,7 +189,7 @@ absl::Status Loop::start() {
 
 // Submits, sleeps at most `limit` for a completion, handles all there are.
 absl::Status Loop::pass(Micros limit) {
-  if (nap_) std::this_thread::sleep_for(Moderation::kNap);
+  if (nap_ && !inlets_wait()) std::this_thread::sleep_for(Moderation::kNap);
   RETURN_IF_ERROR(wait(limit));
   const uint32_t began = read_ticks();
   outlets_->begin_pass(read_clock().unix_ms, began);
@@ -244,7 +242,7 @@ void Loop::forward() {
 absl::Status Loop::wait(Micros limit) {
   if (forwarder_ != nullptr) {
     sleeper_->prepare();
-    if (forwarder_->inlets_wait()) limit = Micros{0};
+    if (inlets_wait()) limit = Micros{0};
   }
   io_uring_cqe* first;
   __kernel_timespec ts{};
@@ -258,6 +256,8 @@ absl::Status Loop::wait(Micros limit) {
   }
   return errno_status(-rc, "io_uring_enter");
 }
+
+bool Loop::inlets_wait() const { return forwarder_ != nullptr && forwarder_->inlets_wait(); }
 
 Loop::Micros Loop::patience() const {
   const bool starved = any(State::kStarved) || connections_->starved() || pipes_->starved();
@@ -407,7 +407,7 @@ absl::Status Loop::wait_for_targets() {
   const auto deadline = SteadyClock::now() + kForwardLimit;
   do {
     RETURN_IF_ERROR(pass(kStarvedWait));
-  } while (forwarder_->inlets_wait() || (forwarder_->waiting() && SteadyClock::now() < deadline));
+  } while (inlets_wait() || (forwarder_->waiting() && SteadyClock::now() < deadline));
   if (!forwarder_->waiting()) return absl::OkStatus();
   spdlog::warn("io: what waited for a forward target for {} s is given up", kForwardLimit.count());
   return absl::OkStatus();

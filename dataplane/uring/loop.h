@@ -64,6 +64,7 @@ class Loop {
   absl::Status start();
   absl::Status pass(Micros limit);
   absl::Status wait(Micros limit);
+  [[nodiscard]] bool inlets_wait() const;
   [[nodiscard]] Micros patience() const;
   void receive(const UserData& d, int result, uint32_t flags);
   void ended(Listener& l, int result);

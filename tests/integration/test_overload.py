@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -125,6 +126,25 @@ def test_few_buffers_make_the_kernel_drop_udp_and_count_it(penstockd, config, tr
     assert_balanced(ledger)
     assert source(ledger, "udp")["missed"] > 0
     assert ledger["packets"]["offered"] == sum(r["packets"] for r in reports)
+
+
+def test_datagrams_gather_in_a_socket_with_room(penstockd, config, traffic):
+    """A wake-up takes in several: the io thread sleeps 4100 times for 60 000 packets, and 15 000 times where each may
+    wake it."""
+    c = config(dogstatsd_so_rcvbuf=1 << 20)
+    daemon = penstockd(c).start()
+    io = pathlib.Path(f"/proc/{daemon.data_plane_pid()}/task/{thread(daemon.data_plane_pid(), 'io')}/status")
+
+    def sleeps():
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", io.read_text(), re.MULTILINE)[1])
+
+    before = sleeps()
+    report = traffic(udp(c), "u", profile="small", rate=60_000, seconds=1).report()
+    slept = sleeps() - before
+    ledger = daemon.stop()
+    assert_balanced(ledger)
+    assert ledger["packets"]["offered"] == report["packets"]
+    assert slept < report["packets"] / 8, (slept, report["packets"])
 
 
 def test_a_full_ring_drops_the_newest_and_counts_it(penstockd, config, folder):
