@@ -4,7 +4,7 @@
 // machine itself can cause a loss. Intervals with and without a seal take turns; the peak rate is
 // that of an interval with one.
 //
-//   bench_seal_load [share of the peak rate, percent] [contexts] [intervals]
+//   bench_seal_load [share of the peak rate, percent] [contexts] [intervals] [descriptors]
 #include <pthread.h>
 #include <sched.h>
 
@@ -30,7 +30,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr uint64_t kRing = 1024;  // the default of penstock.ports.descriptors
+uint64_t descriptors = 1024;  // of the ring; penstock.ports.descriptors, whose default that is
 constexpr uint64_t kBurst = 32;
 constexpr Seconds kInterval{3};
 
@@ -62,7 +62,7 @@ void receive(Shard& shard, const std::vector<Packet>& packets, Interval& interva
       waiting =
           static_cast<uint64_t>(at.count() * interval.rate) - interval.packets - interval.missed;
       interval.deepest = std::max(interval.deepest, waiting);
-      if (waiting > kRing) interval.missed += waiting - kRing;
+      if (waiting > descriptors) interval.missed += waiting - descriptors;
     }
     const uint64_t burst = std::min({waiting, kBurst, packets.size() - next});
     const Now now = read_clock();
@@ -129,5 +129,6 @@ int main(int argc, char** argv) {
   const double percent = argc > 1 ? std::strtod(argv[1], nullptr) : 80;
   const size_t contexts = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1'000'000;
   const int intervals = argc > 3 ? std::atoi(argv[3]) : 5;
+  if (argc > 4) penstock::descriptors = std::strtoull(argv[4], nullptr, 10);
   penstock::measure(percent / 100, contexts, intervals);
 }
