@@ -44,7 +44,8 @@ segment::Summary SampleTotals::of_distribution() const {
 }
 
 SampleStore::SampleStore(uint64_t bytes, uint32_t sketch_bins)
-    : blocks_(std::clamp<uint64_t>(bytes / sizeof(Block), 1, UINT32_MAX)),
+    : blocks_(std::clamp<uint64_t>(bytes / (sizeof(Block) + sizeof(uint32_t)), 1, UINT32_MAX)),
+      free_(blocks_.size()),
       sketch_bins_(sketch_bins),
       scratch_(size_t{kValuesMax} + sketch::kBinsMax) {}
 
@@ -59,9 +60,8 @@ bool SampleStore::add(Samples& s, double value, uint32_t weight, double scaled) 
 }
 
 void SampleStore::release(Samples& s) {
-  free_chain(s.values_first, s.values_last,
-             (s.values + ValueBlock::kEntries - 1) / ValueBlock::kEntries);
-  free_chain(s.bins_first, s.bins_last, (s.bins + BinBlock::kEntries - 1) / BinBlock::kEntries);
+  free_chain(s.values_first, (s.values + ValueBlock::kEntries - 1) / ValueBlock::kEntries);
+  free_chain(s.bins_first, (s.bins + BinBlock::kEntries - 1) / BinBlock::kEntries);
   s = {};
 }
 
@@ -85,22 +85,30 @@ void SampleStore::read_bins(const Samples& s, std::vector<segment::Bin>& out) co
 
 // 0: used up.
 uint32_t SampleStore::allocate() {
-  uint32_t block = free_;
-  if (block != 0) {
-    free_ = blocks_[block].next;
+  constexpr uint32_t kAhead = 4;  // chains are fetched before they are used
+  uint32_t block = 0;
+  if (free_count_ != 0) {
+    uint32_t& top = free_[free_count_ - 1];
+    block = top;
+    top = blocks_[block].next;
+    if (top != 0) {
+      __builtin_prefetch(&blocks_[top], 1);
+    } else if (--free_count_ >= kAhead) {
+      __builtin_prefetch(&blocks_[free_[free_count_ - kAhead]], 1);
+    }
   } else if (used_ < blocks_.size()) {
     block = used_++;
   } else {
     return 0;
   }
+  blocks_[block].next = 0;
   ++in_use_;
   return block;
 }
 
-void SampleStore::free_chain(uint32_t first, uint32_t last, uint64_t blocks) {
+void SampleStore::free_chain(uint32_t first, uint64_t blocks) {
   if (first == 0) return;
-  blocks_[last].next = free_;
-  free_ = first;
+  free_[free_count_++] = first;
   in_use_ -= blocks;
 }
 
