@@ -12,7 +12,7 @@ namespace penstock {
 
 // A context besides its strings: table entry and free id; in each generation the slot, the place in
 // the touched list, and the sums of a histogram or distribution.
-inline constexpr uint64_t kContextEntryBytes = 40 + 4;
+inline constexpr uint64_t kContextEntryBytes = 32 + 4;
 inline constexpr uint64_t kContextSlotBytes = 24 + 4;
 inline constexpr uint64_t kContextSamplesBytes = 80;
 inline constexpr uint64_t kContextBytes =

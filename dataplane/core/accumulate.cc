@@ -13,7 +13,7 @@ using dogstatsd::Reason;
 using dogstatsd::Type;
 using segment::Kind;
 
-constexpr uint32_t kOverflowIncarnation = 1;  // overflow contexts are never freed
+constexpr uint32_t kOverflowIncarnation = 0;  // overflow contexts are never freed
 
 size_t count_finite(std::span<const double> values) {
   return static_cast<size_t>(
@@ -94,7 +94,7 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   target.inverse_rate = rate.inverse;
   target.bad_rate = rate.bad ? 1 : 0;
   const bool overflow = ContextTable::is_overflow(found.id);
-  target.incarnation = overflow ? contexts.room_stamp() : contexts.at(found.id).incarnation;
+  target.incarnation = overflow ? contexts.room_stamp() : open().slots[found.id].incarnation;
   remember(line, target);
   if (overflow) target.incarnation = kOverflowIncarnation;
   return target;
@@ -144,14 +144,14 @@ bool ShardState::carry_metric(const Line& line) {
 Slot* ShardState::touch(const LineTarget& target) {
   Generation& generation = open();
   Slot& slot = generation.slots[target.id];
-  if (slot.tag != target.incarnation) [[unlikely]] {
-    if (contexts.at(target.id).incarnation != target.incarnation) return nullptr;
-    slot.tag = target.incarnation;
+  if (slot.incarnation != target.incarnation) [[unlikely]]
+    return nullptr;
+  if (!slot.touched()) [[unlikely]] {
     if (target.kind == static_cast<uint8_t>(Kind::kGauge))
       slot.gauge.value = std::numeric_limits<double>::quiet_NaN();
     generation.touched[generation.touched_count++] = target.id;
   }
-  slot.seen_ms = now_offset;
+  slot.see(now_offset);
   return &slot;
 }
 

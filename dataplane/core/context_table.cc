@@ -110,13 +110,12 @@ uint32_t ContextTable::create(std::string_view key, segment::Kind kind, uint32_t
 
 uint32_t ContextTable::take_id() {
   if (free_count_ != 0) return free_ids_[--free_count_];
-  contexts_[high_].incarnation = 1;
   return high_++;
 }
 
 void ContextTable::remove(uint32_t id) {
   assert(!is_overflow(id) && born(id) != kFree);
-  Context& c = contexts_[id];
+  const Context& c = contexts_[id];
   uint32_t i = c.hash & mask_;
   while (slots_[i].id != id + 1) i = (i + 1) & mask_;
   // Close the gap: move back every later entry of the run that may lie there.
@@ -128,7 +127,6 @@ void ContextTable::remove(uint32_t id) {
   }
   slots_[i] = {};
   arena_.free({c.key_offset, c.size_class});
-  ++c.incarnation;
   set_born(id, kFree);
   free_ids_[free_count_++] = id;
   --live_;

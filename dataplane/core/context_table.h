@@ -51,11 +51,11 @@ class ContextTable {
     uint64_t key_offset;
     uint32_t key_size;
     uint32_t hash;
-    uint32_t born;         // epoch; kFree while the id is free. Accessed through atomic_ref
-    uint32_t incarnation;  // from 1; grows each time the id is freed
+    uint32_t born;  // epoch; kFree while the id is free. Accessed through atomic_ref
     segment::Kind kind;
     uint8_t size_class;
   };
+  static_assert(sizeof(Context) == 32);  // two a cache line
   static constexpr uint32_t kFree = UINT32_MAX;
   static constexpr int64_t kNever = INT64_MIN;
 

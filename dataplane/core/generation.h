@@ -14,7 +14,7 @@
 
 namespace penstock {
 
-// What a context gathered in one generation; all zero: nothing.
+// What a context gathered in one generation.
 struct Slot {
   // When a gauge's value came, to find the newest of several shards.
   struct Gauge {
@@ -27,10 +27,23 @@ struct Slot {
     Gauge gauge;
     uint64_t samples;  // histogram, distribution: index in Generation::samples + 1; 0: none
   };
-  uint32_t tag;     // incarnation of the context that touched it; 0: untouched
-  int32_t seen_ms;  // of the last sample, from Generation::base_ms
+  // Of the context's id: grows each time it is freed, in the slots of both generations, when the
+  // shard has both. Kept here because it is looked at with every sample.
+  uint32_t incarnation;
+  uint32_t seen;  // 0: nothing came; else when the last sample did, kSeenBase + ms from base_ms
+
+  static constexpr uint32_t kSeenBase = 1u << 31;
+  [[nodiscard]] bool touched() const { return seen != 0; }
+  void see(int32_t offset_ms) { seen = kSeenBase + static_cast<uint32_t>(offset_ms); }
+  void clear() { *this = {.sum = {}, .incarnation = incarnation, .seen = 0}; }
 };
 static_assert(sizeof(Slot) == 24);
+
+// Fetches ahead a slot, of which one in four lies across two cache lines.
+inline void prefetch(const Slot& slot) {
+  __builtin_prefetch(&slot, 1);
+  __builtin_prefetch(&slot.seen, 1);
+}
 
 // One of a shard's two sets of accumulators: dense arrays by context id, each with a list of what
 // was touched, so that sealing and cleaning cost what was active.
@@ -48,7 +61,9 @@ struct Generation {
     constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
     return static_cast<int32_t>(std::clamp<int64_t>(unix_ms - base_ms, -kMax, kMax));
   }
-  [[nodiscard]] int64_t seen_ms(uint32_t id) const { return base_ms + slots[id].seen_ms; }
+  [[nodiscard]] int64_t seen_ms(uint32_t id) const {
+    return base_ms + slots[id].seen - int64_t{Slot::kSeenBase};
+  }
 
   LazyArray<Slot> slots;
   LazyArray<uint32_t> touched;

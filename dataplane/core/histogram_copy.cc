@@ -16,7 +16,7 @@ void ShardState::copy_samples(const LineTarget& histogram, std::span<const doubl
   LineTarget target = histogram;
   target.kind = static_cast<uint8_t>(Kind::kDistribution);
   Slot* slot = nullptr;
-  if (const Copy& copy = copies[histogram.id]; copy.of == histogram.incarnation) {
+  if (const Copy& copy = copies[histogram.id]; copy.id != 0 && copy.of == histogram.incarnation) {
     target.id = copy.id;
     target.incarnation = copy.incarnation;
     slot = touch(target);
@@ -41,7 +41,7 @@ void ShardState::find_copy(const LineTarget& histogram, LineTarget& target) {
     burst.contexts_created += found.created ? 1 : 0;
   }
   target.id = found.id;
-  target.incarnation = contexts.at(found.id).incarnation;
+  target.incarnation = open().slots[found.id].incarnation;
   if (ContextTable::is_overflow(found.id)) return;
   copies[histogram.id] = {histogram.incarnation, target.id, target.incarnation};
 }

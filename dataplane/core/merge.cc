@@ -103,12 +103,12 @@ void Merge::for_each_id(const ShardState& shard, const Fn& fn) const {
   const Generation& generation = shard.held();
   for (uint32_t id = 0; id < generation.contexts_high; ++id) {
     const uint32_t ahead = id + kAhead;
-    if (ahead < generation.contexts_high && generation.slots[ahead].tag != 0) {
+    if (ahead < generation.contexts_high && generation.slots[ahead].touched()) {
       const char* key = shard.contexts.key(ahead).data();
       __builtin_prefetch(key);
       __builtin_prefetch(key + 64);
     }
-    if (generation.slots[id].tag != 0 || gives_zero(shard, id)) fn(id);
+    if (generation.slots[id].touched() || gives_zero(shard, id)) fn(id);
   }
 }
 

@@ -166,6 +166,7 @@ void ShardState::run_batch() {
   for (Line& line : all) confirm(line);
   if (contexts.high() > kCachedContexts) {
     for (const Line& line : all) fetch_state(line);
+    for (const Line& line : all) fetch_block(line);
   }
   for (Line& line : all) {
     if (line.entry != nullptr && take_known(line)) [[likely]] {
@@ -194,25 +195,22 @@ void ShardState::confirm(Line& line) {
     return;
   }
   line.target = line.entry->target;
-  __builtin_prefetch(&open().slots[line.target.id], 1);
+  prefetch(open().slots[line.target.id]);
 }
 
-// What the slot leads to: the context, at its first sample of the generation; the samples; the
-// place of a set's member.
+// What the slot leads to: the samples; the place of a set's member.
 void ShardState::fetch_state(const Line& line) {
   if (line.entry == nullptr) return;
   const LineTarget& target = line.target;
   Generation& generation = open();
   const Slot& slot = generation.slots[target.id];
-  const bool touched = slot.tag == target.incarnation;
-  if (!touched) __builtin_prefetch(&contexts.at(target.id));
   switch (static_cast<segment::Kind>(target.kind)) {
     case segment::Kind::kSet:
       generation.sets.prefetch(target.id, SetMembers::hash_of(line.text->value()));
       return;
     case segment::Kind::kHistogram:
     case segment::Kind::kDistribution: {
-      const bool begun = touched && slot.samples != 0;
+      const bool begun = slot.incarnation == target.incarnation && slot.samples != 0;
       const size_t at = begun ? slot.samples - 1 : generation.samples_count;
       const char* const samples = reinterpret_cast<const char*>(&generation.samples[at]);
       __builtin_prefetch(samples, 1);
@@ -222,6 +220,18 @@ void ShardState::fetch_state(const Line& line) {
     default:
       return;
   }
+}
+
+// The block that a further sample goes to.
+void ShardState::fetch_block(const Line& line) {
+  using segment::Kind;
+  if (line.entry == nullptr) return;
+  const LineTarget& target = line.target;
+  if (target.kind < static_cast<uint8_t>(Kind::kHistogram)) return;
+  Generation& generation = open();
+  const Slot& slot = generation.slots[target.id];
+  if (slot.incarnation != target.incarnation || slot.samples == 0) return;
+  store.prefetch(generation.samples[slot.samples - 1]);
 }
 
 void ShardState::publish() {

@@ -73,7 +73,7 @@ bool ShardState::clean_slots() {
   const uint32_t end = std::min(clean_cursor + kSlotsPerPoll, generation.touched_count);
   for (; clean_cursor < end; ++clean_cursor) {
     const uint32_t ahead = generation.touched[std::min(clean_cursor + kAhead, end - 1)];
-    __builtin_prefetch(&generation.slots[ahead], 1);
+    prefetch(generation.slots[ahead]);
     __builtin_prefetch(&contexts.at(ahead), 1);
     const uint32_t id = generation.touched[clean_cursor];
     Slot& slot = generation.slots[id];
@@ -82,7 +82,7 @@ bool ShardState::clean_slots() {
     const bool has_samples =
         kind == segment::Kind::kHistogram || kind == segment::Kind::kDistribution;
     if (has_samples && slot.samples != 0) store.release(generation.samples[slot.samples - 1]);
-    slot = {};
+    slot.clear();
   }
   if (clean_cursor != generation.touched_count) return false;
   generation.touched_count = 0;
@@ -99,11 +99,12 @@ bool ShardState::expire() {
   uint64_t expired = 0;
   for (; clean_cursor < end; ++clean_cursor) {
     const uint32_t id = clean_cursor;
-    if (contexts.born(id) == ContextTable::kFree || open().slots[id].tag != 0) continue;
+    if (contexts.born(id) == ContextTable::kFree || open().slots[id].touched()) continue;
     const ContextTable::Context& c = contexts.at(id);
     const int64_t ttl = ttl_ms + (c.kind == segment::Kind::kCounter ? counter_ms : 0);
     if (c.last_seen_ms + ttl >= clean_ms) continue;
     contexts.remove(id);
+    for (Generation& generation : generations) ++generation.slots[id].incarnation;
     ++expired;
   }
   if (expired != 0) {

@@ -40,8 +40,8 @@ struct ShardState {
   };
   // Where the samples of a histogram are copied to; by the histogram's id.
   struct Copy {
-    uint32_t of;  // incarnation of the histogram; 0: not known
-    uint32_t id, incarnation;
+    uint32_t of;               // incarnation of the histogram
+    uint32_t id, incarnation;  // id 0, an overflow context: not known
   };
   // Enough lines in flight to hide the memo's misses, few enough to stay in the first cache.
   static constexpr size_t kBatch = 64;
@@ -69,6 +69,7 @@ struct ShardState {
   void look_up(Line& line);
   void confirm(Line& line);
   void fetch_state(const Line& line);
+  void fetch_block(const Line& line);
   void publish();
 
   // accumulate.cc: targets to accumulators.

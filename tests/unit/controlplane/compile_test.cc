@@ -290,7 +290,7 @@ TEST(Compile, BudgetIsPrintedLineByLineAndAddsUp) {
       compiled(with_ports("limits: {contexts: 1000, memo_bytes: 7MiB}"), machine(4));
   EXPECT_EQ(result->plan->shard_count, 2);
   const std::string text = describe(*result);
-  EXPECT_THAT(text, HasSubstr("1005 x         260  contexts and their sums (contexts)\n"));
+  EXPECT_THAT(text, HasSubstr("1005 x         252  contexts and their sums (contexts)\n"));
   EXPECT_THAT(text, HasSubstr("7.0 MiB  =        1 x     7340032  line memo (memo_bytes)\n"));
   uint64_t shard = 0;
   for (const BudgetLine& line : result->budget) {
