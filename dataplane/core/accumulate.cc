@@ -13,7 +13,8 @@ using dogstatsd::Reason;
 using dogstatsd::Type;
 using segment::Kind;
 
-constexpr uint32_t kOverflowIncarnation = 0;  // overflow contexts are never freed
+constexpr uint32_t kOverflowIncarnation = 0;     // overflow contexts are never freed
+constexpr uint32_t kNoIncarnation = UINT32_MAX;  // of no slot
 
 size_t count_finite(std::span<const double> values) {
   return static_cast<size_t>(
@@ -82,6 +83,7 @@ LineTarget ShardState::learn(const Line& line, const Metric& metric) {
   if (enriched.filtered != nullptr) {
     target.filtered = 1;
     target.id = ContextTable::kOverflowContexts;  // any but theirs
+    target.incarnation = kNoIncarnation;
     remember(line, target);
     return target;
   }

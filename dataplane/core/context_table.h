@@ -69,7 +69,8 @@ class ContextTable {
   // The context, created if it is new. Where a limit is reached: the overflow context of the kind.
   Found find_or_create(std::string_view key, segment::Kind kind, uint32_t epoch);
 
-  // Frees an id that is live and no overflow context.
+  // Frees an id that is live and no overflow context. The caller makes what is remembered of it
+  // stale (Slot::incarnation).
   void remove(uint32_t id);
 
   [[nodiscard]] const Context& at(uint32_t id) const { return contexts_[id]; }

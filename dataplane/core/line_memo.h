@@ -13,12 +13,14 @@ namespace penstock {
 
 // What a known line means: everything about it but its values.
 struct LineTarget {
-  uint32_t id;           // context
-  uint32_t incarnation;  // of the context; a stale one makes the entry a miss
-  double inverse_rate;   // 1 / rate; 1 where the rate is bad or absent
-  uint8_t kind;          // segment::Kind
-  uint8_t bad_rate;      // 1: the rate as sent was bad
-  uint8_t filtered;      // 1: its samples are left out (spec 7.6); there is no context
+  uint32_t id;  // context
+  // Of the id; a stale one makes the entry a miss. Of an overflow context: room_stamp(). Of a
+  // filtered line: that of no slot.
+  uint32_t incarnation;
+  double inverse_rate;  // 1 / rate; 1 where the rate is bad or absent
+  uint8_t kind;         // segment::Kind
+  uint8_t bad_rate;     // 1: the rate as sent was bad
+  uint8_t filtered;     // 1: its samples are left out (spec 7.6); there is no context
 };
 
 // The line memo: (origin, name, suffix) as the client sent them -> LineTarget, compared in full on

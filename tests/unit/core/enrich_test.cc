@@ -259,6 +259,44 @@ TEST(Enrich, FilteredLinesAreCountedAndKnownByTheMemo) {
   bench.check_ledger(true);
 }
 
+// With so many contexts that what a slot leads to is fetched ahead: not for lines without a slot of
+// their own, be they filtered or known from a context that is gone.
+TEST(Enrich, NothingIsFetchedThroughTheSlotOfAnother) {
+  auto plan = test_plan();
+  plan->limits.contexts = 40'000;
+  plan->limits.context_bytes = 16 << 20;
+  plan->limits.memo_bytes = 16 << 20;
+  plan->dogstatsd.context_expiry_s = 0;
+  plan->dogstatsd.counter_expiry_s = 0;
+  set_filter(*plan, {"f"}, false);
+  Bench bench(std::move(plan));
+  bench.send("a:1|c\nf:1|d\nh:1|h");
+  for (int i = 0; i < 33'000;) {
+    std::string packet;
+    for (const int end = i + 3000; i < end; ++i) absl::StrAppend(&packet, "g", i, ":1|g\n");
+    bench.send(packet);
+  }
+  bench.send("a:1|c\nf:1|d\nh:1|h");
+  EXPECT_EQ(bench.stats[0]->filtered.get(), 2u);
+  EXPECT_EQ(bench.seal().size(), 33'002u);
+  bench.now.unix_ms += 10'000;
+  bench.seal(kBucket + 10);
+  EXPECT_EQ(bench.stats[0]->contexts.get(), 0u);
+
+  // Every id that was freed becomes a counter's; most with the bits of a double where a histogram
+  // has an index.
+  for (int i = 0; i < 33'000;) {
+    std::string packet;
+    for (const int end = i + 3000; i < end; ++i) absl::StrAppend(&packet, "c", i, ":1.7|c\n");
+    bench.send(packet);
+  }
+  bench.send("f:1|d\nf:1|h\nh:1|h");
+  bench.send("f:1|d\nf:1|h\nh:1|h");
+  EXPECT_EQ(bench.stats[0]->filtered.get(), 6u);
+  EXPECT_EQ(bench.seal(kBucket + 20).size(), 33'001u);
+  bench.check_ledger(true);
+}
+
 // A full table turns new contexts away; filtered lines never needed one.
 TEST(Enrich, FilteredLinesStayFilteredWhileTheTableIsFull) {
   auto plan = test_plan();
