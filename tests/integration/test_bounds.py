@@ -45,7 +45,7 @@ def test_an_attack_of_contexts_stays_within_bounds(penstockd, traffic, config):
     pid = daemon.data_plane_pid()
     known = {"contexts": 2000, "packets": 1000, "seed": 7}
     reports = [traffic(uds(c), "known", **known).report()]
-    assert shard(daemon)["contexts"] == 2000
+    lab.wait_until(lambda: shard(daemon)["contexts"] == 2000, 5, "the known contexts")
 
     # Up to the bound, and through two seals of it: the keeper has then had all it needs, too.
     lines = {"packet_bytes": 8000, "tags": 1}
