@@ -20,7 +20,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -56,10 +55,9 @@ void pin(int cpu) {
   pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
 }
 
-// One interval as the shard's thread saw it; it writes, the main thread reads once `done` is set.
+// One interval as the shard's thread saw it; it writes, the main thread reads once it has ended.
 struct Interval {
   double rate = 0;  // packets a second; 0: as many as it can
-  std::atomic<bool> done{false};
   uint64_t packets = 0;
   uint64_t missed = 0;   // all
   uint64_t deepest = 0;  // of the receive ring, but for stops
@@ -103,7 +101,6 @@ void receive(Shard& shard, const std::vector<Packet>& packets, Interval& interva
     interval.steps[std::min<size_t>(kSteps * (at / kInterval), kSteps - 1)] += burst;
     next = next + burst == packets.size() ? 0 : next + burst;
   }
-  interval.done.store(true, std::memory_order_release);
 }
 
 // Runs one interval, with a seal in it or not; returns the keeper's wall time for the seal, ms.
@@ -126,16 +123,17 @@ double run(Shard& shard, Sealer& sealer, const Traffic& traffic, Interval& inter
 }
 
 double median_step(const Interval& interval, size_t begin, size_t end) {
-  std::vector<uint64_t> steps(&interval.steps[begin], &interval.steps[end]);
+  std::vector<uint64_t> steps(interval.steps.begin() + begin, interval.steps.begin() + end);
   std::ranges::nth_element(steps, steps.begin() + steps.size() / 2);
   return static_cast<double>(steps[steps.size() / 2]);
 }
 
 // Packets a second in intervals with a seal, the median of them.
 double peak_rate(Shard& shard, Sealer& sealer, const Traffic& traffic, int intervals) {
-  for (int warm = 0; warm < 2; ++warm) {  // the memory of both generations becomes resident
+  // The memory of both generations becomes resident, for as many samples as two intervals bring.
+  for (int warm = 0; warm < 4; ++warm) {
     Interval interval;
-    run(shard, sealer, traffic, interval, /*seal=*/true);
+    run(shard, sealer, traffic, interval, warm % 2 == 1);
   }
   std::printf("%-12s %22s %22s\n", "packets/s", "pace after the flip", "sealing and cleaning");
   std::vector<double> rates;
