@@ -2,7 +2,7 @@
 //
 // First the shard takes as many packets as it can, with a seal in each interval: how its pace after
 // the flip, while the keeper seals and while the shard cleans compares with its pace without. As
-// long as it is above the share of the load, a seal costs no packet.
+// long as it is above the share of the load, a seal costs no packet, but for stops.
 //
 // Then that share of the peak rate, in intervals with and without a seal in turn. The shard's
 // thread takes packets from a NIC that is only arithmetic: so many are due at this moment, and what
@@ -10,9 +10,9 @@
 // cleaning between bursts) and the machine itself can cause a loss.
 //
 // A pass of the thread's loop takes some 50 us. One of more than a millisecond is a stop of the
-// whole thread, which a virtual machine's core has now and then; what is missed from there until
-// the ring has been empty again is counted apart, so that a stop is not taken for the work of a
-// seal, nor a seal's for a stop.
+// whole thread: the machine's, or the kernel's when memory goes back to it. What is missed from
+// there until the ring has been empty again is counted apart; intervals with and without a seal
+// tell whose the stops are.
 //
 //   bench_seal_load [share of the peak rate, percent] [contexts] [intervals] [descriptors]
 #include <pthread.h>

@@ -13,9 +13,8 @@ namespace penstock {
 
 // A fixed array of zeroed PODs whose pages become resident when they are first touched, so that a
 // generous limit costs nothing until it is used. Large pages where the kernel has them: what a
-// shard looks up lies anywhere in its tables, and a miss of the TLB costs as much as one of the
-// cache. Dies when the address space is refused: that is start-up, and the message says how much
-// was asked for.
+// shard looks up lies anywhere in its tables, in more small pages than a TLB holds. Dies when the
+// address space is refused: that is start-up, and the message says how much was asked for.
 template <class T>
 class LazyArray {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
