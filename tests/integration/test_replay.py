@@ -213,6 +213,8 @@ def test_names_bad_records_and_goes_on():
     (["--burst", "x"], '--burst "x": must be'),
     (["more"], '"more": not an option'),
     (["--no"], "see --help"),
+    (["--segments", ""], "--segments: its value is empty"),
+    (["--variant", "none"], '--variant: PENSTOCK_SIMD = "none"'),
     (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
 ])
 def test_usage(args, said):
@@ -241,6 +243,27 @@ def test_files_and_failures(folder):
     assert replay("--output", folder / "none" / "out", stdin=record(1, b"a:1|g")).returncode == FAILED
     full = replay("--output", "/dev/full", stdin=record(1, b"a:1|g"))
     assert full.returncode == FAILED and "No space left" in full.stderr.decode()
+
+
+def test_a_recording_is_not_written_over(folder):
+    (folder / "in").write_bytes(record(1, b"a:1|g"))
+    os.link(folder / "in", folder / "same")
+    done = replay("--input", folder / "in", "--output", folder / "same")
+    assert done.returncode == USAGE and "is the file of --input" in done.stderr.decode()
+    assert (folder / "in").read_bytes() == record(1, b"a:1|g")
+    (folder / "kept").write_bytes(b"kept")
+    done = replay("--input", folder / "in", "--output", folder / "kept", "--segments", folder / "in")
+    assert done.returncode == FAILED and "in: is not a folder" in done.stderr.decode()
+    assert (folder / "kept").read_bytes() == b"kept"
+
+
+def test_a_limit_of_origins_that_is_written_binds(folder):
+    (folder / "c.yaml").write_text("dogstatsd_tag_cardinality: high\npenstock: {limits: {origins: 16}}\n")
+    lines = b"".join(b'{"t":1,"packet":"a:1|g","source":"uds","container":"c%d"}\n' % i for i in range(40))
+    tagged = [p for p in points(replay("--config", folder / "c.yaml", stdin=lines)) if p["tags"]]
+    assert len(tagged) == 16
+    (folder / "c.yaml").write_text("dogstatsd_tag_cardinality: high\n")
+    assert len(points(replay("--config", folder / "c.yaml", stdin=lines))) == 40
 
 
 def test_a_generated_capture(folder):

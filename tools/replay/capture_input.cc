@@ -6,13 +6,15 @@
 
 #include "capture.pb.h"
 #include "dataplane/base/strings.h"
+#include "dataplane/core/senders.h"
 #include "tools/replay/input.h"
 
 namespace penstock::replay {
 namespace {
 
 constexpr size_t kHeader = 8;
-constexpr uint8_t kVersionMax = 3;  // 2 has the state, 3 nanoseconds
+constexpr uint8_t kVersionMax = 3;           // 2 has the state, 3 nanoseconds
+constexpr uint32_t kMessageMax = INT32_MAX;  // protobuf's own limit
 constexpr int64_t kNanoseconds = 1'000'000'000;
 
 uint32_t load_le32(std::string_view bytes) {
@@ -58,7 +60,7 @@ absl::Status Capture::open() {
 void Capture::read_state() {
   if (bytes_.size() < kHeader + 4) return;
   const uint32_t size = load_le32(std::string_view(bytes_).substr(bytes_.size() - 4));
-  if (size > bytes_.size() - kHeader - 4) return;
+  if (size > bytes_.size() - kHeader - 4 || size > kMessageMax) return;
   const char* begin = bytes_.data() + bytes_.size() - 4 - size;
   if (!state_.ParseFromArray(begin, static_cast<int>(size))) state_.Clear();
 }
@@ -71,7 +73,7 @@ absl::StatusOr<bool> Capture::next(Record& record) {
   at_ += 4 + size;
   ++number_;
   record = {};
-  if (!message_.ParseFromArray(rest.data() + 4, static_cast<int>(size))) {
+  if (size > kMessageMax || !message_.ParseFromArray(rest.data() + 4, static_cast<int>(size))) {
     record.error = cat("record ", number_, ": no message of the capture format");
     return true;
   }
@@ -85,6 +87,9 @@ absl::StatusOr<bool> Capture::next(Record& record) {
       container != state_.pid_map().end()) {
     record.container = container->second;
   }
+  if (record.container.size() > Senders::kContainerMax)
+    record.error = cat("record ", number_, ": its container is longer than ",
+                       Senders::kContainerMax, " bytes");
   return true;
 }
 

@@ -11,6 +11,8 @@ namespace penstock::replay {
 namespace {
 
 constexpr std::string_view kZstd = "\x28\xb5\x2f\xfd";
+// A frame to be skipped, which some writers begin with; the low half of its first byte is any.
+constexpr std::string_view kZstdSkippable = "\x50\x2a\x4d\x18";
 constexpr std::string_view kCapture = "\xd4\x74\xd0\x60";
 // pcap with microseconds and nanoseconds, both byte orders, and pcapng.
 constexpr std::string_view kPcap[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
@@ -18,7 +20,18 @@ constexpr std::string_view kPcap[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\
 // A capture is held in memory; a few bytes of zstd can claim to be any number.
 constexpr size_t kUnpackedMax = size_t{4} << 30;
 
-absl::StatusOr<std::string> unpack(std::string_view packed) {
+bool is_zstd(std::string_view start) {
+  if (start.size() < kZstd.size()) return false;
+  return start == kZstd ||
+         ((start[0] & 0xf0) == kZstdSkippable[0] && start.substr(1) == kZstdSkippable.substr(1));
+}
+
+struct Unpacked {
+  std::string bytes;
+  bool whole;  // else it ends in the middle of a frame, and what is there is good
+};
+
+absl::StatusOr<Unpacked> unpack(std::string_view packed) {
   const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
                                                                           &ZSTD_freeDStream);
   std::string out;
@@ -36,20 +49,37 @@ absl::StatusOr<std::string> unpack(std::string_view packed) {
       return absl::ResourceExhaustedError(
           cat("unpacks to more than ", kUnpackedMax >> 30, " GiB; unpack it yourself"));
     }
-    if (room.pos > 0) continue;
-    if (in.pos < in.size && left == 0) continue;  // another frame follows
-    // A recording that was cut short ends in the middle of a frame: what is there is good.
-    if (in.pos == in.size) return out;
+    if (left == 0 && in.pos == in.size) return Unpacked{std::move(out), true};
+    // Nothing came, though all was given: the frame goes on.
+    if (left != 0 && room.pos == 0 && in.pos == in.size) return Unpacked{std::move(out), false};
   }
 }
+
+// What is there of a compressed recording that was cut short; then an error.
+class CutShort : public Input {
+ public:
+  explicit CutShort(std::unique_ptr<Input> input) : input_(std::move(input)) {}
+  absl::StatusOr<bool> next(Record& record) override {
+    absl::StatusOr<bool> more = input_->next(record);
+    if (!more.ok() || *more) return more;
+    return absl::DataLossError("its zstd data ends in the middle of a frame: the rest is missing");
+  }
+
+ private:
+  std::unique_ptr<Input> input_;
+};
 
 absl::StatusOr<std::unique_ptr<Input>> open_bytes(Bytes bytes, bool packed,
                                                   const std::vector<uint16_t>& udp_ports) {
   ASSIGN_OR_RETURN(const std::string_view start, bytes.peek(4));
-  if (!packed && start == kZstd) {
+  if (!packed && is_zstd(start)) {
     ASSIGN_OR_RETURN(const std::string all, bytes.rest());
-    ASSIGN_OR_RETURN(std::string unpacked, unpack(all));
-    return open_bytes(Bytes::of(std::move(unpacked)), true, udp_ports);
+    ASSIGN_OR_RETURN(Unpacked unpacked, unpack(all));
+    // A capture of the Agent may end anywhere (spec 10.4).
+    const bool whole = unpacked.whole || unpacked.bytes.starts_with(kCapture);
+    ASSIGN_OR_RETURN(auto input, open_bytes(Bytes::of(std::move(unpacked.bytes)), true, udp_ports));
+    if (whole) return input;
+    return std::make_unique<CutShort>(std::move(input));
   }
   if (start == kCapture) {
     ASSIGN_OR_RETURN(std::string all, bytes.rest());

@@ -26,6 +26,9 @@ struct Record {
   std::string error;
   bool timed = false;  // `time_ms` is known: the clock follows it, whatever else there is
   int64_t time_ms = 0;
+  // Frames of a capture that it stands for: several of a datagram that came in fragments; none of a
+  // fragment whose fate is not known yet.
+  uint32_t frames = 1;
   // kUdp: `packet` holds a datagram of DogStatsD, else the server would not have taken it.
   packet::Verdict verdict = packet::Verdict::kUdp;
   std::string_view packet;  // valid until the next record

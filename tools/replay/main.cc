@@ -1,6 +1,7 @@
 // penstock-replay: what a configuration would have made of recorded traffic.
 
 #include <getopt.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -8,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "controlplane/config.h"
@@ -73,6 +75,8 @@ absl::Status parse_number(std::string_view option, std::string_view text, uint16
 }
 
 absl::Status set_option(std::string_view name, const char* value, Arguments& a) {
+  if (value != nullptr && *value == 0)
+    return absl::InvalidArgumentError(cat("--", name, ": its value is empty; see --help"));
   if (name == "input") return a.input = value, absl::OkStatus();
   if (name == "config") return a.config = value, absl::OkStatus();
   if (name == "output") return a.output = value, absl::OkStatus();
@@ -100,7 +104,7 @@ absl::StatusOr<Arguments> parse(int argc, char** argv) {
   for (int c; (c = ::getopt_long(argc, argv, "h", kOptions.data(), &index)) != -1;) {
     if (c == 'h') {
       std::fputs(kHelp, stdout);
-      std::exit(kExitOk);
+      std::exit(std::fflush(stdout) == 0 ? kExitOk : kExitFailed);
     }
     if (c != 0) return absl::InvalidArgumentError("see --help");
     RETURN_IF_ERROR(set_option(kOptions[static_cast<size_t>(index)].name, optarg, arguments));
@@ -114,7 +118,21 @@ absl::StatusOr<Arguments> parse(int argc, char** argv) {
 absl::Status choose_variant(const std::string& variant) {
   if (!variant.empty()) ::setenv("PENSTOCK_SIMD", variant.c_str(), 1);
   const std::string error = simd::environment_error();
-  return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+  if (error.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(variant.empty() ? error : cat("--variant: ", error));
+}
+
+// Opening the output empties it.
+absl::Status refuse_same_file(const Arguments& a) {
+  struct stat in {};
+  struct stat out {};
+  if (a.input == "-" || a.output == "-" || ::stat(a.input.c_str(), &in) != 0 ||
+      ::stat(a.output.c_str(), &out) != 0 || !S_ISREG(out.st_mode) || in.st_dev != out.st_dev ||
+      in.st_ino != out.st_ino) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      cat("--output ", a.output, ": is the file of --input; name another"));
 }
 
 absl::StatusOr<Config> read_config(const std::string& path) {
@@ -213,6 +231,8 @@ int main(int argc, char** argv) {
   const auto plan = plan_for(*config);
   if (!plan.ok()) return fail(plan.status(), kExitUsage);
   set_options(*config, arguments->options);
+  if (const absl::Status other = refuse_same_file(*arguments); !other.ok())
+    return fail(other, kExitUsage);
 
   const auto input = open_input(arguments->input, udp_ports_of(*config));
   if (!input.ok()) {
@@ -220,14 +240,13 @@ int main(int argc, char** argv) {
                                                         to_std(input.status().message()))),
                 kExitFailed);
   }
-  absl::StatusOr<Output> output = Output::open(arguments->output);
-  if (!output.ok()) return fail(output.status(), kExitFailed);
-
   SegmentFolder folder(arguments->segments);
   if (!arguments->segments.empty()) {
     if (const absl::Status made = folder.prepare(); !made.ok()) return fail(made, kExitFailed);
     arguments->options.on_segment = [&](const auto& meta, auto bytes) { folder.add(meta, bytes); };
   }
+  absl::StatusOr<Output> output = Output::open(arguments->output);
+  if (!output.ok()) return fail(output.status(), kExitFailed);
 
   Replay replay(**plan, arguments->options, [&](std::string_view text) { output->write(text); });
   const bool good = feed(**input, replay);
@@ -242,4 +261,11 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace penstock::replay
 
-int main(int argc, char** argv) { return penstock::replay::main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return penstock::replay::main(argc, argv);
+  } catch (const std::bad_alloc&) {
+    penstock::replay::complain("out of memory");
+    return penstock::replay::kExitFailed;
+  }
+}

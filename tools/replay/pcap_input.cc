@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "dataplane/base/strings.h"
+#include "tools/replay/fragments.h"
 #include "tools/replay/input.h"
 
 namespace penstock::replay {
@@ -49,7 +50,10 @@ class Pcap : public Input {
 
  private:
   std::span<const uint8_t> ethernet(std::span<const uint8_t> frame);
+  absl::StatusOr<bool> finish(Record& record);
+  void read(const pcap_pkthdr& header, const u_char* data, Record& record);
   void take(std::span<const uint8_t> frame, Record& record);
+  bool take_given_up(Record& record);
 
   Bytes bytes_;
   std::vector<uint16_t> udp_ports_;
@@ -57,6 +61,7 @@ class Pcap : public Input {
   const LinkLayer* layer_ = nullptr;  // null: Ethernet
   uint64_t number_ = 0;
   std::vector<uint8_t> frame_;
+  Fragments fragments_;
 };
 
 absl::Status Pcap::open() {
@@ -82,29 +87,53 @@ absl::Status Pcap::open() {
 }
 
 absl::StatusOr<bool> Pcap::next(Record& record) {
+  record = {};
+  if (take_given_up(record)) return true;
   pcap_pkthdr* header = nullptr;
   const u_char* data = nullptr;
   const int got = pcap_next_ex(pcap_, &header, &data);
-  if (got == PCAP_ERROR_BREAK) return false;
+  if (got == PCAP_ERROR_BREAK) return finish(record);
   ++number_;
-  if (got != 1) return absl::DataLossError(cat("frame ", number_, ": ", pcap_geterr(pcap_)));
-  record = {};
-  const int64_t seconds = header->ts.tv_sec;
-  if (seconds >= 0 && seconds < kSecondsMax && header->ts.tv_usec >= 0 &&
-      header->ts.tv_usec < 1'000'000'000) {
-    record.timed = true;
-    record.time_ms = to_ms(seconds, header->ts.tv_usec);
-  } else {
-    record.error = cat("frame ", number_, ": its time is no time");
-    return true;
+  if (got != 1) {
+    return absl::DataLossError(
+        cat("frame ", number_, ": ", pcap_geterr(pcap_), "; what follows is not read"));
   }
-  if (header->caplen < header->len) {
-    record.error = cat("frame ", number_, ": only ", header->caplen, " of ", header->len,
-                       " bytes were captured");
-    return true;
-  }
-  take({data, header->caplen}, record);
+  read(*header, data, record);
   return true;
+}
+
+// At the end nothing more will come of datagrams that are not whole.
+absl::StatusOr<bool> Pcap::finish(Record& record) {
+  fragments_.give_up();
+  return take_given_up(record);
+}
+
+// The frames of datagrams that were given up, as one record.
+bool Pcap::take_given_up(Record& record) {
+  record.frames = fragments_.take_given_up();
+  record.verdict = Verdict::kFragment;
+  return record.frames != 0;
+}
+
+void Pcap::read(const pcap_pkthdr& header, const u_char* data, Record& record) {
+  record = {};
+  int64_t seconds = header.ts.tv_sec;
+  // Of a pcap, an unsigned number of 32 bits that libpcap takes for a signed one.
+  if (seconds < 0 && seconds >= INT32_MIN) seconds = static_cast<uint32_t>(seconds);
+  if (seconds < 0 || seconds >= kSecondsMax || header.ts.tv_usec < 0 ||
+      header.ts.tv_usec >= 1'000'000'000) {
+    record.error = cat("frame ", number_, ": its time is no time");
+    return;
+  }
+  record.timed = true;
+  record.time_ms = to_ms(seconds, header.ts.tv_usec);
+  fragments_.expire(record.time_ms);
+  if (header.caplen < header.len) {
+    record.error = cat("frame ", number_, ": only ", header.caplen, " of ", header.len,
+                       " bytes were captured");
+    return;
+  }
+  take({data, header.caplen}, record);
 }
 
 // Checksums are not looked at: where the sender's NIC computes them, a capture made there has none.
@@ -113,6 +142,17 @@ void Pcap::take(std::span<const uint8_t> frame, Record& record) {
   const std::span<const uint8_t> whole = ethernet(frame);
   packet::Decoded decoded{};
   record.verdict = packet::decode(whole, kTrust, decoded);
+  if (record.verdict == Verdict::kFragment) {
+    constexpr uint8_t kUdp = 17;
+    if (decoded.protocol != kUdp) {
+      record.verdict = Verdict::kNotOurs;
+      return;
+    }
+    record.frames = 0;
+    const auto joined = fragments_.add(whole, decoded, record.time_ms, record.frames);
+    if (joined.empty()) return;
+    record.verdict = packet::decode(joined, kTrust, decoded);
+  }
   if (record.verdict != Verdict::kUdp) return;
   if (!udp_ports_.empty() && std::ranges::find(udp_ports_, decoded.dst_port) == udp_ports_.end()) {
     record.verdict = Verdict::kNotOurs;

@@ -27,7 +27,7 @@ constexpr uint64_t kContextBytes = 4096 * kMiB;
 constexpr uint64_t kSampleBytes = 4096 * kMiB;
 constexpr uint32_t kSetMembers = 1 << 24;
 constexpr uint64_t kCarryBytes = 1024 * kMiB;
-constexpr uint32_t kContainers = 1 << 20;
+constexpr uint32_t kOrigins = 1 << 20;
 
 void raise_limits(LimitsConfig& limits) {
   const LimitsConfig defaults;
@@ -39,6 +39,7 @@ void raise_limits(LimitsConfig& limits) {
   raise(limits.sample_bytes, defaults.sample_bytes, kSampleBytes);
   raise(limits.set_members, defaults.set_members, kSetMembers);
   raise(limits.carry_bytes, defaults.carry_bytes, kCarryBytes);
+  raise(limits.origins, defaults.origins, kOrigins);
   limits.memory_limit = 0;
 }
 
@@ -55,8 +56,6 @@ Counter* counter_of(packet::Verdict verdict, SourceStats& stats) {
       return &stats.malformed_udp;
     case packet::Verdict::kMalformedChecksum:
       return &stats.malformed_checksum;
-    case packet::Verdict::kFragment:
-      return &stats.malformed_fragment;
     default:
       return &stats.not_ours;
   }
@@ -136,7 +135,7 @@ struct Replay::State {
   std::vector<ShardStats*> shard_stats;
   KeeperStats* keeper = nullptr;
 
-  Senders senders{kContainers};
+  Senders senders{plan.limits.origins};
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<Shard*> pointers;
   std::unique_ptr<Sealer> sealer;
@@ -196,7 +195,11 @@ void Replay::State::follow(int64_t time_ms) {
 }
 
 void Replay::State::admit(const Record& record) {
-  source.received.add(1);
+  if (record.frames == 0) return;
+  source.received.add(record.frames);
+  if (record.verdict == packet::Verdict::kFragment)
+    return source.malformed_fragment.add(record.frames);
+  source.fragments_joined.add(record.frames - 1);
   if (record.verdict != packet::Verdict::kUdp) return counter_of(record.verdict, source)->add(1);
   if (record.packet.size() > plan.dogstatsd.buffer_size) return source.truncated.add(1);
   source.received_bytes.add(record.packet.size());
@@ -326,6 +329,8 @@ std::vector<std::string> Replay::notes() const {
     notes.push_back(cat(n, " copies of timestamped histogram samples beyond carry_bytes"));
   if (const uint64_t n = state_->lines.not_finite(); n != 0)
     notes.push_back(cat(n, " points left out: infinite or not a number, which JSON cannot say"));
+  if (const uint64_t n = state_->source.malformed_fragment.get(); n != 0)
+    notes.push_back(cat(n, " IP fragments whose datagram is not whole in the recording"));
   if (const uint64_t n = state_->keeper->clock_steps.get(); n != 0)
     notes.push_back(cat(n,
                         " records whose time lies before that of an earlier one: they count at "

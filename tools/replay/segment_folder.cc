@@ -13,6 +13,10 @@ namespace penstock::replay {
 absl::Status SegmentFolder::prepare() {
   std::error_code error;
   std::filesystem::create_directory(path_, error);
+  if (std::filesystem::exists(path_) && !std::filesystem::is_directory(path_)) {
+    return absl::FailedPreconditionError(
+        cat("--segments ", path_, ": is not a folder; name a new or an empty one"));
+  }
   if (!error && std::filesystem::is_empty(path_, error)) return absl::OkStatus();
   if (error) return errno_status(error.value(), cat("--segments ", path_));
   return absl::FailedPreconditionError(

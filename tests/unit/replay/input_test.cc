@@ -10,14 +10,15 @@
 #include <vector>
 
 #include "dataplane/base/strings.h"
+#include "tests/unit/parsers/packet_pieces.h"
 #include "tools/pktgen/output.h"
 
 namespace penstock::replay {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 struct Taken {
   std::vector<std::string> records;  // "ms source packet [container]", or "! error", or "- verdict"
@@ -55,7 +56,7 @@ class TempFile {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  std::string path_ = testing::TempDir() + "replay-XXXXXX";
+  std::string path_ = ::testing::TempDir() + "replay-XXXXXX";
 };
 
 Taken read_bytes(std::string_view bytes, const std::vector<uint16_t>& ports = {8125}) {
@@ -79,17 +80,17 @@ struct JsonCase {
   std::string record;
 };
 void PrintTo(const JsonCase& c, std::ostream* out) { *out << c.name; }
-class JsonLine : public testing::TestWithParam<JsonCase> {};
+class JsonLine : public ::testing::TestWithParam<JsonCase> {};
 
 TEST_P(JsonLine, IsReadOrNamed) {
   const Taken taken = read_bytes(GetParam().line + "\n");
   ASSERT_EQ(taken.records.size(), 1u);
-  EXPECT_THAT(taken.records[0], testing::StartsWith(GetParam().record));
+  EXPECT_THAT(taken.records[0], ::testing::StartsWith(GetParam().record));
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Table, JsonLine,
-    testing::Values(
+    ::testing::Values(
         JsonCase{"least", R"({"t":1,"packet":"a:1|c"})", "1000 udp a:1|c"},
         JsonCase{"all", R"({"t":1.5,"packet":"a\nb","source":"uds","container":"c1"})",
                  "1500 uds a\nb c1"},
@@ -150,6 +151,31 @@ TEST(Input, Unpacks) {
   packed.back() = static_cast<char>(packed.back() + 1);
   packed[6] = '\x7f';
   EXPECT_FALSE(read_bytes(packed).status.ok());
+}
+
+std::string pack(const std::string& text) {
+  std::string packed(ZSTD_compressBound(text.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 1));
+  return packed;
+}
+
+TEST(Input, UnpacksWhatBeginsWithASkippableFrame) {
+  const std::string skipped("\x57\x2a\x4d\x18\x02\0\0\0xx", 10);
+  EXPECT_THAT(read_bytes(skipped + pack("{\"t\":1,\"packet\":\"a\"}\n")).records,
+              ElementsAre("1000 udp a"));
+}
+
+TEST(Input, TellsWhereCompressedDataWasCut) {
+  std::string text;
+  for (int i = 0; i < 50'000; ++i)  // several blocks
+    text += cat("{\"t\":1,\"packet\":\"a", i * 7919 % 65537, "\"}\n");
+  const std::string packed = pack(text);
+  EXPECT_EQ(read_bytes(packed).status, absl::OkStatus());
+  for (const size_t size : {size_t{4}, size_t{10}, packed.size() / 2, packed.size() - 1}) {
+    const Taken taken = read_bytes(packed.substr(0, size));
+    EXPECT_THAT(std::string(taken.status.message()), HasSubstr("the rest is missing")) << size;
+    EXPECT_EQ(taken.records.size() > 1000, size > packed.size() / 4) << size;
+  }
 }
 
 // --- pcap ---
@@ -214,6 +240,91 @@ TEST(Pcap, ReadsNanoseconds) {
   EXPECT_THAT(
       read_bytes(pcap_header(101, 0xa1b23c4d) + pcap_frame(7, 250'000'001, ipv4("a"))).records,
       ElementsAre("7250 udp a"));
+}
+
+TEST(Pcap, ReadsTimesBeyond2038) {
+  EXPECT_THAT(read_bytes(pcap_header(101) + pcap_frame(0x80000001, 0, ipv4("a"))).records,
+              ElementsAre("2147483649000 udp a"));
+}
+
+// Packets as frames of their own second.
+std::string pcap_of(const std::vector<penstock::testing::Bytes>& frames) {
+  std::string file = pcap_header(1);
+  uint32_t ms = 0;
+  for (const auto& frame : frames)
+    file += pcap_frame(1, 1000 * ms++, std::string(frame.begin(), frame.end()));
+  return file;
+}
+
+const std::string kLong = "a:1|c|#" + std::string(3000, 't');
+
+TEST(Pcap, JoinsFragments) {
+  using penstock::testing::pieces;
+  using penstock::testing::Pkt;
+  const auto v4 = pieces(Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(kLong).build(), 1000);
+  const auto v6 = pieces(Pkt().ip6("fd00::2", "fd00::1").udp(9, 8125).text(kLong).build(), 1000);
+  const auto other = pieces(Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 53).text(kLong).build(), 1000);
+  const std::string not_ours = cat("- ", static_cast<int>(packet::Verdict::kNotOurs));
+  const std::string waits = cat("- ", static_cast<int>(packet::Verdict::kFragment));
+  ASSERT_EQ(v4.size(), 4u);
+  for (const auto& p : {v4, v6}) {
+    EXPECT_THAT(read_bytes(pcap_of(p)).records,
+                ElementsAre(waits, waits, waits, cat("1003 udp ", kLong)));
+    EXPECT_THAT(read_bytes(pcap_of({p[3], p[1], p[1], p[2], p[0]})).records,
+                ElementsAre(waits, waits, waits, waits, cat("1004 udp ", kLong)));
+    EXPECT_THAT(read_bytes(pcap_of({p[0], p[1], p[3]})).records,
+                ElementsAre(waits, waits, waits, waits));  // at the end: given up
+  }
+  EXPECT_THAT(read_bytes(pcap_of(other)).records, ElementsAre(waits, waits, waits, not_ours));
+  EXPECT_THAT(
+      read_bytes(pcap_of({v4[0], v6[0], v4[1], v6[1], v4[2], v6[2], v4[3], v6[3]})).records.back(),
+      cat("1007 udp ", kLong));
+}
+
+TEST(Pcap, GivesUpFragmentsThatDoNotFit) {
+  using penstock::testing::piece;
+  using penstock::testing::Pkt;
+  const auto frame = Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(kLong).build();
+  const struct {
+    const char* name;
+    std::vector<penstock::testing::Bytes> frames;
+  } cases[] = {
+      {"overlaps the one before",
+       {piece(frame, 0, 1000, true), piece(frame, 992, 1000, true), piece(frame, 0, 2000, true)}},
+      {"overlaps the one after", {piece(frame, 1000, 1000, true), piece(frame, 8, 1000, true)}},
+      {"no multiple of 8", {piece(frame, 0, 1001, true)}},
+      {"two ends", {piece(frame, 1000, 16, false), piece(frame, 2000, 16, false)}},
+      {"beyond the end", {piece(frame, 1000, 16, false), piece(frame, 2000, 16, true)}},
+      {"ends before another", {piece(frame, 2000, 16, true), piece(frame, 8, 16, false)}},
+      {"beyond 64 KiB", {piece(frame, 65528, 1000, false)}},
+  };
+  for (const auto& c : cases) {
+    const std::string file = pcap_of(c.frames);
+    const auto input = open_input(Bytes::of(file), {8125});
+    ASSERT_TRUE(input.ok());
+    Record record;
+    uint32_t frames = 0;
+    while (*(*input)->next(record)) {
+      EXPECT_EQ(record.verdict, packet::Verdict::kFragment) << c.name;
+      frames += record.frames;
+    }
+    EXPECT_EQ(frames, c.frames.size()) << c.name;
+  }
+}
+
+TEST(Pcap, FragmentsWaitForASecond) {
+  using penstock::testing::pieces;
+  using penstock::testing::Pkt;
+  const auto p = pieces(Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(kLong).build(), 2000);
+  ASSERT_EQ(p.size(), 2u);
+  const auto at = [&](uint32_t microseconds) {
+    const std::string file = pcap_header(1) +
+                             pcap_frame(5, 0, std::string(p[0].begin(), p[0].end())) +
+                             pcap_frame(5, microseconds, std::string(p[1].begin(), p[1].end()));
+    return read_bytes(file).records;
+  };
+  EXPECT_THAT(at(999'000), ::testing::Contains(HasSubstr("udp a:1|c")));
+  EXPECT_THAT(at(1'000'000), ::testing::Not(::testing::Contains(HasSubstr("udp a:1|c"))));
 }
 
 TEST(Pcap, TellsWhatIsNotOurs) {
@@ -302,6 +413,14 @@ TEST(Capture, NamesBadRecords) {
                           "! record 2: timestamp -1 is no time", "1000 uds b container_id://c7"));
 }
 
+TEST(Capture, RefusesAContainerThatIsTooLong) {
+  const std::string state = bytes(2, number(1, 7) + bytes(2, std::string(256, 'c')));
+  const std::string file = capture_header(3) + capture_record(0, "a", 7) + le32(0) + state +
+                           le32(static_cast<uint32_t>(state.size()));
+  EXPECT_THAT(read_bytes(file).records,
+              ElementsAre("! record 1: its container is longer than 255 bytes at 0"));
+}
+
 TEST(Capture, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(std::string(read_bytes(capture_header(4)).status.message()),
               HasSubstr("capture version 4"));
@@ -311,9 +430,9 @@ TEST(Capture, RefusesWhatItDoesNotKnow) {
 
 TEST(Capture, MayBePacked) {
   const std::string file = capture_header(3) + capture_record(0, "a", 7) + capture_end();
-  std::string packed(1000, '\0');
-  packed.resize(ZSTD_compress(packed.data(), packed.size(), file.data(), file.size(), 1));
-  EXPECT_THAT(read_bytes(packed).records, ElementsAre("0 uds a container_id://c7"));
+  EXPECT_THAT(read_bytes(pack(file)).records, ElementsAre("0 uds a container_id://c7"));
+  const Taken cut = read_bytes(pack(file).substr(0, 40));  // spec 10.4
+  EXPECT_EQ(cut.status, absl::OkStatus());
 }
 
 }  // namespace

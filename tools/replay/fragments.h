@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "parsers/packet/decode.h"
+
+namespace penstock::replay {
+
+// Joins the IP fragments of recorded UDP datagrams, as a host does: any number of pieces in any
+// order. A piece that is there already is left out; one that overlaps, or has a length that cannot
+// be, ends its datagram. One thread.
+class Fragments {
+ public:
+  static constexpr int64_t kLifetimeMs = 1000;   // Reassembly's
+  static constexpr size_t kDatagramsMax = 4096;  // of 64 KiB; the oldest makes room
+
+  // Takes the piece of `frame` that `decode` called a fragment. If it is the last that was missing,
+  // returns the datagram as one frame (valid until the next call) and sets `frames` to how many it
+  // came in. Else returns nothing.
+  std::span<const uint8_t> add(std::span<const uint8_t> frame, const packet::Decoded& piece,
+                               int64_t time_ms, uint32_t& frames);
+
+  // Gives up datagrams whose first piece came kLifetimeMs before `time_ms`.
+  void expire(int64_t time_ms);
+  // Gives up all.
+  void give_up();
+
+  // Frames of datagrams that were given up since the last call.
+  uint32_t take_given_up();
+
+ private:
+  struct Datagram {
+    int64_t born_ms;
+    std::vector<uint8_t> header;                         // Ethernet and IP, of the first that came
+    std::map<size_t, std::vector<uint8_t>> pieces = {};  // by offset
+    size_t held = 0;                                     // bytes in `pieces`
+    size_t size = 0;                                     // of them all; 0: not known
+    uint32_t frames = 0;
+  };
+  using Key = std::string;
+
+  static bool put(Datagram& datagram, std::span<const uint8_t> bytes, const packet::Decoded& piece);
+  void give_up(const Key& key);
+
+  std::map<Key, Datagram> waiting_;
+  std::deque<Key> by_age_;  // also of those that were joined or given up
+  uint32_t given_up_ = 0;
+  std::vector<uint8_t> joined_;
+};
+
+}  // namespace penstock::replay
