@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 
+#include "absl/strings/str_replace.h"
 #include "controlplane/config_agent.h"
 #include "controlplane/config_forward.h"
 #include "controlplane/config_section.h"
@@ -287,6 +288,9 @@ absl::StatusOr<LoadedConfig> parse_config(std::string_view text, std::string_vie
     return absl::InvalidArgumentError(
         cat(file, ":", e.mark.line + 1, ": not valid YAML: ", std::string_view(e.msg)));
   }
+  for (auto* messages : {&problems.errors, &problems.warnings, &loaded.faults})
+    for (std::string& message : *messages)  // a NUL would end it where it is printed
+      absl::StrReplaceAll({{absl::string_view("\0", 1), "\\0"}}, &message);
   if (!problems.errors.empty()) {
     std::string all;
     for (const std::string& error : problems.errors) all += all.empty() ? error : "\n" + error;

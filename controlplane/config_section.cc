@@ -122,7 +122,7 @@ void Value::read_duration_s(uint32_t& out) const {
       !s.empty() && std::ranges::all_of(s, [](char c) { return c >= '0' && c <= '9'; });
   const absl::StatusOr<uint64_t> ms = parse_duration_ms(digits ? s + "s" : s);
   if (!ms.ok() || *ms / 1000 > kMaxS)
-    return fail("must be seconds, or a duration such as 90s or 1h");
+    return fail("must be seconds, or a duration such as 90s or 1h, of at most ten years");
   out = static_cast<uint32_t>(*ms / 1000);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -153,6 +154,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return penstock::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("penstockctl: out of memory\n", stderr);
+    return penstock::kFailed;
   } catch (const std::exception& e) {  // an answer that is JSON, but not of this protocol
     std::fprintf(stderr, "penstockctl: %s; is penstockd of the same build?\n", e.what());
     return penstock::kFailed;

@@ -4,10 +4,13 @@
 #include <getopt.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +18,7 @@
 #include "controlplane/config.h"
 #include "controlplane/exporters/json_lines.h"
 #include "dataplane/api/segment.h"
+#include "dataplane/api/segment_format.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/strings.h"
 #include "tools/penstockctl/output.h"
@@ -54,9 +58,10 @@ int complain(std::string_view what, int code) {
 
 // Reads the command line; an exit code if there is nothing more to do.
 std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
-  enum : int { kPoints = 1, kConfig, kHelpOption };
+  enum : int { kPoints = 1, kConfig, kJson, kHelpOption };
   const option table[] = {{"points", no_argument, nullptr, kPoints},
                           {"config", required_argument, nullptr, kConfig},
+                          {"json", no_argument, nullptr, kJson},
                           {"help", no_argument, nullptr, kHelpOption},
                           {nullptr, 0, nullptr, 0}};
   for (int c; (c = ::getopt_long(argc, argv, "", table, nullptr)) != -1;) {
@@ -66,6 +71,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
         break;
       case kConfig:
         arguments.config = optarg;
+        break;
+      case kJson:  // what else
         break;
       case kHelpOption:
         std::fputs(kHelp, stdout);
@@ -83,6 +90,12 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   return std::nullopt;
 }
 
+// So far: no more of another file is read than shows that it is one.
+bool may_be_segment(std::span<const std::byte> start) {
+  return std::memcmp(start.data(), segment::kMagic.data(),
+                     std::min(start.size(), segment::kMagic.size())) == 0;
+}
+
 absl::StatusOr<std::vector<std::byte>> read_all(const std::string& path) {
   Fd file;
   if (path != "-") {
@@ -97,7 +110,7 @@ absl::StatusOr<std::vector<std::byte>> read_all(const std::string& path) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_status(errno, path);
     size += static_cast<size_t>(n);
-    if (n > 0) continue;
+    if (n > 0 && may_be_segment(std::span(bytes).first(size))) continue;
     bytes.resize(size);
     return bytes;
   }

@@ -166,6 +166,8 @@ TEST(Config, MistakesNameLineKeyValueAndRemedy) {
       {"dogstatsd_buffer_size: 100000",
        "dogstatsd_buffer_size = \"100000\": must be a whole number from 64 to 65535"},
       {"dogstatsd_expiry_seconds: soon", "dogstatsd_expiry_seconds = \"soon\": must be seconds"},
+      {"dogstatsd_expiry_seconds: 999999999", "of at most ten years"},
+      {"dogstatsd_expiry_seconds: \"1\\02\"", "dogstatsd_expiry_seconds = \"1\\02\": must be"},
       {"dogstatsd_tags: {a: b}", "dogstatsd_tags: must be a list"},
       {"use_dogstatsd: perhaps", "use_dogstatsd = \"perhaps\": must be true or false"},
       {"a: [", "not valid YAML"},
