@@ -6,11 +6,14 @@
 namespace penstock {
 namespace {
 
-// Work of one poll, a few microseconds each.
+// Work of one poll, a few microseconds each; as often as many lines came since the one before, so
+// that a shard whose passes are long is clean before the next flip as well.
 constexpr uint32_t kSlotsPerPoll = 128;
 constexpr uint32_t kAhead = 8;  // slots are fetched before they are looked at
 constexpr uint32_t kMembersPerPoll = 512;
 constexpr uint32_t kIdsPerPoll = 512;
+constexpr uint64_t kLinesOfPoll = 1024;  // some 50 us
+constexpr uint64_t kPollsAtOnce = 32;
 
 }  // namespace
 
@@ -44,6 +47,11 @@ void ShardState::flip() {
 // One step of giving back what the drained generation held, and then of looking for contexts that
 // have not been seen for too long.
 void ShardState::clean() {
+  const uint64_t lines_now = stats.lines.get();
+  if (phase == Phase::kIdle) clean_lines = lines_now;
+  const auto polls =
+      static_cast<uint32_t>(std::min(1 + (lines_now - clean_lines) / kLinesOfPoll, kPollsAtOnce));
+  clean_lines = lines_now;
   switch (phase) {
     case Phase::kIdle:
       phase = Phase::kSlots;
@@ -52,25 +60,25 @@ void ShardState::clean() {
       clean_ms = std::min(now.unix_ms, cell.bucket_end_ms.load(std::memory_order_relaxed));
       [[fallthrough]];
     case Phase::kSlots:
-      if (clean_slots()) phase = Phase::kSets;
+      if (clean_slots(polls * kSlotsPerPoll)) phase = Phase::kSets;
       return;
     case Phase::kSets:
-      if (!sealed().sets.clear(kMembersPerPoll)) return;
+      if (!sealed().sets.clear(polls * kMembersPerPoll)) return;
       sealed().carry.clear();
       phase = Phase::kExpire;
       clean_cursor = ContextTable::kOverflowContexts;
       return;
     case Phase::kExpire:
-      if (!expire()) return;
+      if (!expire(polls * kIdsPerPoll)) return;
       phase = Phase::kIdle;
       cleaned_epoch = sealed_epoch;
       return;
   }
 }
 
-bool ShardState::clean_slots() {
+bool ShardState::clean_slots(uint32_t slots) {
   Generation& generation = sealed();
-  const uint32_t end = std::min(clean_cursor + kSlotsPerPoll, generation.touched_count);
+  const uint32_t end = std::min(clean_cursor + slots, generation.touched_count);
   for (; clean_cursor < end; ++clean_cursor) {
     const uint32_t ahead = generation.touched[std::min(clean_cursor + kAhead, end - 1)];
     prefetch(generation.slots[ahead]);
@@ -92,10 +100,10 @@ bool ShardState::clean_slots() {
 }
 
 // Spec 8.2. A context touched in the open generation is alive, whatever its last drained sample.
-bool ShardState::expire() {
+bool ShardState::expire(uint32_t ids) {
   const int64_t ttl_ms = int64_t{plan.dogstatsd.context_expiry_s} * 1000;
   const int64_t counter_ms = int64_t{plan.dogstatsd.counter_expiry_s} * 1000;
-  const uint32_t end = std::min(clean_cursor + kIdsPerPoll, contexts.high());
+  const uint32_t end = std::min(clean_cursor + ids, contexts.high());
   uint64_t expired = 0;
   for (; clean_cursor < end; ++clean_cursor) {
     const uint32_t id = clean_cursor;

@@ -19,7 +19,6 @@ constexpr size_t kBurst = 64;  // packets a ring and pass: 2 KiB of descriptors
 constexpr int kSpinPasses = 256;
 // Every input wakes the sleeper; the limit is for expiring contexts in a process without traffic.
 constexpr microseconds kSleep{100'000};
-constexpr microseconds kSleepCleaning{1'000};
 
 void relax() { __builtin_ia32_pause(); }
 
@@ -70,7 +69,7 @@ void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle, Cpu cpu) {
   for (;;) {
     // Read before the look at the rings: what was pushed before the stop is then seen.
     const bool stopping = stop.load(std::memory_order_acquire);
-    if (poll(read_clock()) != 0) {
+    if (poll(read_clock()) != 0 || cleaning_) {  // an idle shard is clean at once
       idle_passes = 0;
       continue;
     }
@@ -86,11 +85,11 @@ void ShardWorker::run(const std::atomic<bool>& stop, IdleMode idle, Cpu cpu) {
 // and, by way of `poll`, the epoch the keeper wants.
 void ShardWorker::sleep(const std::atomic<bool>& stop) {
   sleeper_->prepare();
-  if (poll(read_clock()) != 0 || stop.load(std::memory_order_acquire)) {
+  if (poll(read_clock()) != 0 || cleaning_ || stop.load(std::memory_order_acquire)) {
     sleeper_->cancel();
     return;
   }
-  sleeper_->wait(cleaning_ ? kSleepCleaning : kSleep);
+  sleeper_->wait(kSleep);
 }
 
 }  // namespace penstock

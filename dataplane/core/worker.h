@@ -39,7 +39,7 @@ class ShardWorker {
   // The shard's thread. True if any ring has packets: the look before sleeping.
   [[nodiscard]] bool has_work() const;
 
-  // The shard's thread. True if the last `poll` left cleaning to do: do not sleep long.
+  // The shard's thread. True if the last `poll` left cleaning to do: do not sleep.
   [[nodiscard]] bool cleaning() const { return cleaning_; }
 
   // Pipeline: loops until `stop` is set *and* every ring is empty; call `sleeper().wake()` after

@@ -379,6 +379,37 @@ TEST(Shard, ForgetsLinesTheMemoHasNoRoomForAndLosesNothing) {
   bench.check_ledger(true);
 }
 
+// A pass of a busy shard may be thousands of lines, and there may be a thousand passes an interval.
+TEST(Shard, CleansTheMoreTheLongerItsPassesAre) {
+  auto plan = test_plan();
+  plan->limits.contexts = 60'000;
+  plan->limits.context_bytes = 8 << 20;
+  Bench bench(std::move(plan));
+  std::string known;
+  for (int i = 0; i < 50'000; ++i) absl::StrAppend(&known, "c", i, ":1|c\n");
+  for (size_t at = 0; at < known.size();) {
+    const size_t end = std::min(known.rfind('\n', at + 8000) + 1, known.size());
+    bench.send(known.substr(at, end - at));
+    at = end;
+  }
+  std::string pass;
+  for (int i = 0; i < 600; ++i) pass += "a:1|c\n";
+  const auto polls_until_clean = [&](int packets) {
+    bench.sealer->begin();
+    bench.shards[0]->poll_epoch(bench.now);
+    bench.sealer->seal(kBucket);
+    int polls = 0;
+    for (; bench.shards[0]->epoch_work(); ++polls) {
+      for (int i = 0; i < packets; ++i) bench.send(pass);
+      bench.shards[0]->poll_epoch(bench.now);
+    }
+    return polls;
+  };
+  EXPECT_GT(polls_until_clean(0), 400);  // a few microseconds each
+  for (int i = 0; i < 50'000; ++i) bench.send(absl::StrCat("c", i, ":1|c"));
+  EXPECT_LT(polls_until_clean(14), 80);  // of 8400 lines
+}
+
 TEST(Shard, CountsSetMembersItCannotKeep) {
   auto plan = test_plan();
   plan->limits.set_members = 3;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "dataplane/base/strings.h"
 #include "dataplane/core/clock.h"
 #include "dataplane/core/sealer.h"
 #include "tests/support/small_plan.h"
@@ -85,6 +86,37 @@ TEST_F(ShardWorkerTest, PollTakesABurstOfEachRing) {
   EXPECT_EQ(a.reclaim([](uint64_t) {}), 200u);
   EXPECT_EQ(stats_.packets.get(), 203u);
   EXPECT_EQ(stats_.bytes.get(), 203u * kLine.size());
+}
+
+// Without packets there is nothing to wait for: it would sleep a step at a time.
+TEST_F(ShardWorkerTest, AnIdleShardIsCleanAtOnce) {
+  constexpr int kContexts = 100'000;
+  auto plan = one_shard();
+  plan->limits.contexts = kContexts;
+  plan->limits.context_bytes = 16 << 20;
+  ShardWorker worker(*plan, 0, stats_, *Sleeper::create());
+  for (int i = 0; i < kContexts; ++i) {
+    const std::string text = cat("c", i, ":1|c", std::string(kPacketPadding, '\0'));
+    Packet packet = line(0);
+    packet.data = reinterpret_cast<const uint8_t*>(text.data());
+    packet.len = static_cast<uint16_t>(text.size() - kPacketPadding);
+    worker.process({&packet, 1}, read_clock());
+  }
+  KeeperStats keeper;
+  Shard* const shard = &worker.shard();
+  Sealer sealer(*plan, {&shard, 1}, keeper, 1);
+  sealer.begin();
+  while (!sealer.ready()) worker.poll(read_clock());
+  sealer.seal(1'700'000'000);
+  const auto begun = std::chrono::steady_clock::now();
+  std::thread thread([&] { worker.run(stop_, IdleMode::kAdaptive, ShardWorker::Cpu::kShared); });
+  sealer.begin();  // it flips again once it is clean
+  while (!sealer.ready()) std::this_thread::yield();
+  // A thousand steps of a millisecond, were it to sleep between them.
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(300));
+  stop_.store(true);
+  worker.sleeper().wake();
+  thread.join();
 }
 
 TEST_F(ShardWorkerTest, EveryPacketHasALatency) {
