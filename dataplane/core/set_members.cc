@@ -7,14 +7,19 @@
 namespace penstock {
 
 SetMembers::SetMembers(uint32_t limit)
-    : members_(limit), index_(std::bit_ceil(uint64_t{limit} * 2 + 1)) {}
+    : multiplier_(random_seed() | 1),
+      context_multiplier_(random_seed() | 1),
+      members_(limit),
+      index_(std::bit_ceil(uint64_t{limit} * 2 + 2)),
+      shift_(64 - std::countr_zero(index_.size())) {}
 
 uint64_t SetMembers::hash_of(std::string_view value) { return hash_bytes(value, 0); }
 
+// Clients know the hash of what they send, and can choose it: so by multipliers that they do not
+// know (multiply-shift, Dietzfelbinger et al. 1997: two differ in their place but for a chance of 2
+// in the number of places).
 size_t SetMembers::home(uint32_t context, uint64_t hash) const {
-  constexpr uint64_t kMix = 0x9e3779b97f4a7c15;
-  const uint64_t mixed = (hash ^ (context * kMix)) * kMix;
-  return (mixed >> 32) & (index_.size() - 1);
+  return ((hash ^ (context * context_multiplier_)) * multiplier_) >> shift_;
 }
 
 bool SetMembers::add(uint32_t context, uint64_t hash) {

@@ -37,8 +37,10 @@ class SetMembers {
  private:
   [[nodiscard]] size_t home(uint32_t context, uint64_t hash) const;
 
+  const uint64_t multiplier_, context_multiplier_;  // random, odd
   LazyArray<Member> members_;
   LazyArray<uint32_t> index_;  // member + 1; 0: empty. Linear probing
+  const int shift_;            // to an index into `index_`
   uint32_t count_ = 0;
 };
 

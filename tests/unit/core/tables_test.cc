@@ -1,6 +1,7 @@
 // The shard's tables, each alone: line memo, contexts, set members, samples, sketch.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <map>
 #include <random>
 #include <set>
@@ -171,6 +172,20 @@ TEST(SetMembers, IsASetForEachContext) {
     }
     ASSERT_TRUE(sets.members().empty());
   }
+}
+
+// Whoever sends members knows their hashes, and can choose them.
+TEST(SetMembers, NobodyCanAimAtAPlace) {
+  using Clock = std::chrono::steady_clock;
+  std::mt19937_64 random(3);
+  const auto time_of = [&](bool aimed) {
+    SetMembers sets(1 << 14);
+    const auto begun = Clock::now();
+    for (uint64_t i = 0; i < 1 << 14; ++i) sets.add(1, aimed ? i << 50 : random());
+    return Clock::now() - begun;
+  };
+  // In one place, each would look at all before it: some hundred times as long.
+  EXPECT_LT(time_of(true), time_of(false) * 10 + std::chrono::milliseconds(20));
 }
 
 TEST(SetMembers, HashesTheSameInEveryProcess) {
