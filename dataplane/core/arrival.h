@@ -11,13 +11,16 @@ class ArrivalClock {
  public:
   // Once a burst.
   void set(uint32_t ticks) {
-    if (!set_ || static_cast<int32_t>(ticks - next_) > 0) next_ = ticks;
+    // What is further ahead than packets can push it was passed long ago, in a silence.
+    if (!set_ || next_ - ticks > kAheadMax) next_ = ticks;
     set_ = true;
   }
   // Once a packet.
   uint32_t next() { return next_++; }
 
  private:
+  static constexpr uint32_t kAheadMax = 1u << 25;  // a second
+
   uint32_t next_ = 0;
   bool set_ = false;
 };

@@ -86,6 +86,17 @@ TEST(ArrivalClock, GrowsWithinATickAndWhereItWraps) {
   }
 }
 
+TEST(ArrivalClock, FollowsTheClockAfterASilence) {
+  for (const uint64_t silence_s : {1, 60, 70, 100, 130, 140, 300}) {
+    ArrivalClock clock;
+    clock.set(12345);
+    clock.next();
+    const auto ticks = static_cast<uint32_t>(12345 + silence_s * 1'000'000'000 / 32);
+    clock.set(ticks);
+    EXPECT_EQ(clock.next(), ticks) << silence_s;
+  }
+}
+
 TEST(ArrivalClock, OrdersThreadsByTheClock) {
   ArrivalClock busy;
   ArrivalClock quiet;
