@@ -56,7 +56,10 @@ std::optional<double> value_above(const Summary& s, std::span<const WeightedValu
   return std::nullopt;
 }
 
-double median(const Summary& s, std::span<const WeightedValue> values, std::span<const Bin> bins) {
+// None where no value could be kept: better no point than a wrong one.
+std::optional<double> median(const Summary& s, std::span<const WeightedValue> values,
+                             std::span<const Bin> bins) {
+  if (values.empty() && bins.empty()) return std::nullopt;
   const uint64_t total = total_weight(values, bins);
   return value_above(s, values, bins, total == 0 ? 0 : (total - 1) / 2).value_or(0);
 }
@@ -83,7 +86,8 @@ class Points : public segment::Reader::Visitor {
     for (const Aggregate aggregate : histograms_.aggregates) {
       const std::string_view suffix = suffix_of(aggregate);
       if (left_out(c.name, suffix)) continue;
-      emit(c, suffix, aggregate == Aggregate::kCount, value_of(aggregate, s, values, bins));
+      if (const auto value = value_of(aggregate, s, values, bins))
+        emit(c, suffix, aggregate == Aggregate::kCount, *value);
     }
     for (const HistogramConfig::Percentile& p : histograms_.percentiles) {
       if (left_out(c.name, p.suffix)) continue;
@@ -123,9 +127,9 @@ class Points : public segment::Reader::Visitor {
     return true;
   }
 
-  [[nodiscard]] double value_of(Aggregate aggregate, const Summary& s,
-                                std::span<const WeightedValue> values,
-                                std::span<const Bin> bins) const {
+  [[nodiscard]] std::optional<double> value_of(Aggregate aggregate, const Summary& s,
+                                               std::span<const WeightedValue> values,
+                                               std::span<const Bin> bins) const {
     switch (aggregate) {
       case Aggregate::kMax:
         return s.max;
@@ -140,7 +144,7 @@ class Points : public segment::Reader::Visitor {
       case Aggregate::kSum:
         return s.sum;
     }
-    return 0;
+    return std::nullopt;
   }
 
   void emit(const Context& c, std::string_view suffix, bool rate, double value) {

@@ -88,6 +88,14 @@ const Example kExamples[] = {
 {"ts":1700000000,"type":"rate","metric":"h.count","host":"","tags":[],"interval":10,"value":1}
 {"ts":1700000000,"type":"gauge","metric":"h.95percentile","host":"","tags":[],"interval":10,"value":10}
 )"},
+    {"histogram_without_room_for_values",
+     [](Writer& w) {
+       w.histogram({"h", "", {}}, {3, 18, 5, 7, 6}, {}, {});
+     },
+     R"({"ts":1700000000,"type":"gauge","metric":"h.max","host":"","tags":[],"interval":10,"value":7}
+{"ts":1700000000,"type":"gauge","metric":"h.avg","host":"","tags":[],"interval":10,"value":6}
+{"ts":1700000000,"type":"rate","metric":"h.count","host":"","tags":[],"interval":10,"value":0.3}
+)"},
     {"histogram_sampled",
      [](Writer& w) {
        w.histogram({"h", "", {}}, {3, 10 * (1 / 0.3), 10, 10, 10},
