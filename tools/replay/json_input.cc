@@ -32,13 +32,18 @@ constexpr std::array<SourceName, 4> kSources = {{{"udp", Source::kUdp},
 
 // Packets are bytes, JSON is UTF-8. Bytes that are no UTF-8 come raw, or as the lone surrogates
 // \udc80 to \udcff (Python's surrogateescape); either way JSON forbids them. They pass the JSON
-// parser as U+10FF80 to U+10FFFF, which are nobody's characters, and become bytes again behind it.
+// parser as U+10FF80 to U+10FFFF and become bytes again behind it; the bytes of such a character of
+// the line's own pass it in the same way.
 constexpr std::string_view kStandIn = "\xf4\x8f";  // U+10FFxx is F4 8F (BE|BF) 80..BF
 
 void append_stand_in(std::string& out, uint8_t byte) {
   out += kStandIn;
   out += static_cast<char>(byte < 0xc0 ? 0xbe : 0xbf);
   out += static_cast<char>(0x80 | (byte & 0x3f));
+}
+
+bool is_stand_in(std::string_view s) {
+  return s.size() >= 4 && s.starts_with(kStandIn) && static_cast<uint8_t>(s[2]) >= 0xbe;
 }
 
 int hex_digit(char c) {
@@ -62,10 +67,29 @@ bool is_high_surrogate(std::string_view s) {
          hex_digit(s[3]) <= 11;
 }
 
+// The stand-in that the line writes itself, as a pair of surrogate escapes; else nothing.
+std::string escaped_stand_in(std::string_view s) {
+  std::string out;
+  if (s.size() < 12 || !is_high_surrogate(s) || hex_digit(s[3]) != 11 || hex_digit(s[4]) != 15 ||
+      hex_digit(s[5]) != 15 || s[6] != '\\' || s[7] != 'u' || hex_digit(s[8]) != 13 ||
+      hex_digit(s[9]) != 15 || hex_digit(s[10]) < 8 || hex_digit(s[11]) < 0) {
+    return out;
+  }
+  append_stand_in(out, static_cast<uint8_t>(hex_digit(s[10]) * 16 + hex_digit(s[11])));
+  return out;
+}
+
 std::string with_stand_ins(std::string_view line) {
   std::string out;
   while (!line.empty()) {
     size_t size = 1;
+    const std::string escaped = escaped_stand_in(line);
+    if (!escaped.empty() || is_stand_in(line)) {
+      const std::string_view own = escaped.empty() ? line.substr(0, 4) : escaped;
+      for (const char c : own) append_stand_in(out, static_cast<uint8_t>(c));
+      line.remove_prefix(escaped.empty() ? 4 : 12);
+      continue;
+    }
     if (line[0] == '\\') {
       const int byte = surrogate_byte(line);
       if (byte >= 0) {
@@ -88,7 +112,7 @@ std::string with_stand_ins(std::string_view line) {
 std::string without_stand_ins(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    if (text.size() >= 4 && text.starts_with(kStandIn) && static_cast<uint8_t>(text[2]) >= 0xbe) {
+    if (is_stand_in(text)) {
       const int high = static_cast<uint8_t>(text[2]) == 0xbe ? 0x80 : 0xc0;
       out += static_cast<char>(high | (text[3] & 0x3f));
       text.remove_prefix(4);
