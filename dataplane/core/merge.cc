@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <tuple>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace penstock {
 namespace {
 
 using segment::Kind;
+
+// A bucket of late copies may be as far off as a timestamp can say.
+constexpr int64_t kLastMs = std::numeric_limits<int64_t>::max();
 
 // One context's part in one shard, or what came late of a distribution.
 struct Part {
@@ -34,7 +38,7 @@ class Merge {
   Merge(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
         const LateSketches::Bucket& late, segment::Writer& writer)
       : shards_(shards),
-        bucket_start_ms_(bucket_start * 1000),
+        bucket_start_ms_(std::min(bucket_start, kLastMs / 1000) * 1000),
         counter_expiry_ms_(int64_t{plan.dogstatsd.counter_expiry_s} * 1000),
         sketch_bins_(plan.limits.sketch_bins),
         writer_(writer) {

@@ -168,6 +168,18 @@ TEST(Sealer, GivesCopiesWithATimestampToTheirBuckets) {
   bench.check_ledger(true);
 }
 
+// UBSan has an eye on it.
+TEST(Sealer, TakesACopyOfTheLatestTimeThereIs) {
+  auto plan = test_plan();
+  plan->dogstatsd.copy_histograms = 1;
+  Bench bench(std::move(plan));
+  bench.send("h:1|h|T9223372036854775807");
+  EXPECT_THAT(bench.seal(), IsEmpty());
+  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now);
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(bucket_of(rest[0]), 9'223'372'036'854'775'800);
+}
+
 TEST(Sealer, FillsAZeroOnlyWhereNoShardHasSamples) {
   Bench bench(test_plan(), 2);
   bench.send("a:1|c", 0);
