@@ -7,22 +7,43 @@
 namespace penstock {
 namespace {
 
-// What a context costs besides its key and bins, hash node and map overhead included.
-constexpr uint64_t kContextBytes = sizeof(LateSketches::Sketch) + 128;
-constexpr size_t kUntidyMin = 256;
+// What the allocator takes for `bytes`, at most: its own word, and a multiple of 16.
+constexpr uint64_t heap(uint64_t bytes) { return (bytes + 31) / 16 * 16; }
+
+constexpr uint64_t kTreeNode = 4 * sizeof(void*);
+constexpr uint64_t kBucketBytes =
+    heap(kTreeNode + sizeof(std::pair<const int64_t, LateSketches::Bucket>));
+constexpr size_t kBinsFirst = 2;
+
+constexpr uint64_t bin_bytes(size_t bins) { return heap(bins * sizeof(segment::Bin)); }
+
+// Of a new context, its first bins included.
+uint64_t context_bytes(std::string_view key) {
+  return heap(kTreeNode + sizeof(LateSketches::Bucket::value_type)) + heap(key.size() + 1) +
+         bin_bytes(kBinsFirst);
+}
 
 }  // namespace
 
 bool LateSketches::add(int64_t bucket_start, std::string_view key, double value, uint32_t weight,
                        double scaled) {
-  if (used_ + kContextBytes + key.size() + sizeof(segment::Bin) > limit_) return false;
-  const auto [it, added] = buckets_[bucket_start].try_emplace(std::string(key));
-  if (added) used_ += kContextBytes + key.size();
-  Sketch& sketch = it->second;
+  auto bucket = buckets_.find(bucket_start);
+  if (bucket == buckets_.end()) {
+    if (!has_room(kBucketBytes + context_bytes(key))) return false;
+    bucket = buckets_.try_emplace(bucket_start).first;
+    used_ += kBucketBytes;
+  }
+  auto context = bucket->second.find(key);
+  if (context == bucket->second.end()) {
+    if (!has_room(context_bytes(key))) return false;
+    context = bucket->second.try_emplace(std::string(key)).first;
+    context->second.bins.reserve(kBinsFirst);
+    used_ += context_bytes(key);
+  }
+  Sketch& sketch = context->second;
+  if (sketch.bins.size() == sketch.bins.capacity() && !grow(sketch)) return false;
   sketch.totals.add(value, weight, scaled);
   sketch.bins.push_back({sketch::key_of(value), weight});
-  used_ += sizeof(segment::Bin);
-  if (sketch.bins.size() >= 2 * sketch.normal + kUntidyMin) tidy(sketch);
   return true;
 }
 
@@ -34,18 +55,31 @@ LateSketches::Bucket LateSketches::take(int64_t bucket_start) {
   const auto node = buckets_.extract(bucket_start);
   if (node.empty()) return {};
   Bucket bucket = std::move(node.mapped());
+  used_ -= kBucketBytes;
   for (auto& [key, sketch] : bucket) {
     tidy(sketch);
-    used_ -= kContextBytes + key.size() + sketch.bins.size() * sizeof(segment::Bin);
+    used_ -= context_bytes(key) - bin_bytes(kBinsFirst) + bin_bytes(sketch.bins.capacity());
   }
   return bucket;
 }
 
+// Makes room for a bin: by sorting, where at least half has come since the last time, else, or if
+// that did not give back half, by taking twice as much. So no client can make it sort for each
+// value. False: the limit is reached.
+bool LateSketches::grow(Sketch& sketch) {
+  const size_t before = sketch.bins.capacity();
+  if (sketch.normal <= before / 2) tidy(sketch);
+  if (sketch.bins.size() <= before / 2) return true;
+  // Both are there while the bins move.
+  if (!has_room(bin_bytes(2 * before))) return sketch.bins.size() < before;
+  sketch.bins.reserve(2 * before);
+  used_ += bin_bytes(2 * before) - bin_bytes(before);
+  return true;
+}
+
 void LateSketches::tidy(Sketch& sketch) {
-  const size_t before = sketch.bins.size();
   sketch.normal = sketch::normalize(sketch.bins, sketch_bins_, bins_folded_);
   sketch.bins.resize(sketch.normal);
-  used_ -= (before - sketch.normal) * sizeof(segment::Bin);
 }
 
 }  // namespace penstock

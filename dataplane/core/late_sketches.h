@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "dataplane/api/segment.h"
@@ -16,8 +16,8 @@ namespace penstock {
 
 // Distributions of buckets other than the open one: what copies of timestamped histogram samples
 // become (spec 8.5, 8.8). They wait here until their bucket is sealed; what belongs to a bucket
-// that has been sealed already goes out with the next one (ruling 5). Bounded. One thread, the
-// keeper's.
+// that has been sealed already goes out with the next one (ruling 5). Bounded in what it takes of
+// the heap. One thread, the keeper's.
 class LateSketches {
  public:
   struct Sketch {
@@ -25,7 +25,9 @@ class LateSketches {
     std::vector<segment::Bin> bins;
     size_t normal = 0;  // bins at the front that are sorted and unique
   };
-  using Bucket = std::unordered_map<std::string, Sketch>;  // by canonical key
+  // By canonical key. A tree: clients choose the keys, and cannot make it slow; its size is the sum
+  // of its nodes.
+  using Bucket = std::map<std::string, Sketch, std::less<>>;
 
   explicit LateSketches(uint64_t bytes, uint32_t sketch_bins = sketch::kBinsMax)
       : limit_(bytes), sketch_bins_(sketch_bins) {}
@@ -42,12 +44,14 @@ class LateSketches {
   [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 
  private:
+  [[nodiscard]] bool has_room(uint64_t bytes) const { return bytes <= limit_ - used_; }
+  bool grow(Sketch& sketch);
   void tidy(Sketch& sketch);
 
   const uint64_t limit_;
   const uint32_t sketch_bins_;
   uint64_t bins_folded_ = 0;
-  uint64_t used_ = 0;
+  uint64_t used_ = 0;  // at least what is on the heap
   std::map<int64_t, Bucket> buckets_;
 };
 

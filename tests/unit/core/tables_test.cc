@@ -1,7 +1,10 @@
 // The shard's tables, each alone: line memo, contexts, set members, samples, sketch.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <chrono>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -278,12 +281,35 @@ TEST(LateSketches, IsBoundedAndGivesItsRoomBack) {
   for (int round = 0; round < kRounds; ++round) {
     int kept = 0;
     while (late.add(kept, "key" + std::to_string(kept), 1, 1, 1)) ++kept;
-    EXPECT_GT(kept, 300);
-    EXPECT_LT(kept, 500);
+    EXPECT_GT(kept, 200);
+    EXPECT_LT(kept, 400);
     while (const auto first = late.first()) late.take(*first);
     // Few contexts take any number of values.
     for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(late.add(10, "a", i % 1000, 1, 1));
     EXPECT_EQ(late.take(10).at("a").totals.count, 100'000u);
+  }
+}
+
+// A bucket each, a context each, a bin each.
+TEST(LateSketches, TakesNoMoreOfTheHeapThanItsBound) {
+  constexpr size_t kBound = 8 << 20;
+  const auto value = [](int i) { return std::pow(1.015625, i % 4000 - 1300); };
+  const std::function<bool(LateSketches&, int)> fills[] = {
+      [](auto& late, int i) { return late.add(i * 10, "\1hab", 1, 1, 1); },
+      [](auto& late, int i) { return late.add(10, std::to_string(i), 1, 1, 1); },
+      [](auto& late, int i) { return late.add(10, std::string(i % 2000, 'k'), 1, 1, 1); },
+      [&](auto& late, int i) { return late.add(10, std::to_string(i / 4000), value(i), 1, 1); },
+      [&](auto& late, int i) {
+        return late.add(10, std::to_string(i % 150), value(i / 150), 1, 1);
+      },
+  };
+  for (const auto& fill : fills) {
+    const size_t before = ::mallinfo2().uordblks;
+    LateSketches late(kBound);
+    int n = 0;
+    while (n < 1'000'000 && fill(late, n)) ++n;
+    const size_t used = ::mallinfo2().uordblks - before;
+    EXPECT_LE(used, kBound) << n;
   }
 }
 
