@@ -21,23 +21,23 @@ using segment::Kind;
 // A bucket of late copies may be as far off as a timestamp can say.
 constexpr int64_t kLastMs = std::numeric_limits<int64_t>::max();
 
-// One context's part in one shard, or what came late of a distribution.
+// One context's part in one generation, or what came late of a distribution.
 struct Part {
-  const ShardState* shard;  // null: `late`
+  const Sealed* of;  // null: `late`
   uint32_t id;
   Kind kind;
   const LateSketches::Bucket::value_type* late = nullptr;
   [[nodiscard]] std::string_view key() const {
-    return shard != nullptr ? shard->contexts.key(id) : std::string_view(late->first);
+    return of != nullptr ? of->shard->contexts.key(id) : std::string_view(late->first);
   }
-  [[nodiscard]] const Slot& slot() const { return shard->held().slots[id]; }
+  [[nodiscard]] const Slot& slot() const { return of->generation->slots[id]; }
 };
 
 class Merge {
  public:
-  Merge(std::span<ShardState* const> shards, int64_t bucket_start, const Plan& plan,
+  Merge(std::span<const Sealed> sealed, int64_t bucket_start, const Plan& plan,
         const LateSketches::Bucket& late, segment::Writer& writer)
-      : shards_(shards),
+      : sealed_(sealed),
         bucket_start_ms_(std::min(bucket_start, kLastMs / 1000) * 1000),
         counter_expiry_ms_(int64_t{plan.dogstatsd.counter_expiry_s} * 1000),
         sketch_bins_(plan.limits.sketch_bins),
@@ -52,7 +52,7 @@ class Merge {
   // A part while the parts of one context are looked for, 16 bytes each.
   struct Entry {
     uint32_t hash;  // of the key
-    uint32_t id;    // in `late_` where source is shards_.size()
+    uint32_t id;    // in `late_` where source is sealed_.size()
     uint32_t next;  // of the same context, + 1; 0: none
     uint16_t source;
     Kind kind;
@@ -64,8 +64,8 @@ class Merge {
   };
 
   template <class Fn>
-  void for_each_id(const ShardState& shard, const Fn& fn) const;
-  [[nodiscard]] bool gives_zero(const ShardState& shard, uint32_t id) const;
+  void for_each_id(const Sealed& sealed, const Fn& fn) const;
+  [[nodiscard]] bool gives_zero(const Sealed& sealed, uint32_t id) const;
   void sort_members();
   void collect();
   void join();
@@ -82,14 +82,14 @@ class Merge {
   void gather_members(const Part& part);
   [[nodiscard]] static const Samples* samples_of(const Part& part);
 
-  std::span<ShardState* const> shards_;
+  std::span<const Sealed> sealed_;
   const int64_t bucket_start_ms_, counter_expiry_ms_;
   const size_t sketch_bins_;
   std::vector<const LateSketches::Bucket::value_type*> late_;
   segment::Writer& writer_;
   std::vector<Entry> entries_;
   std::vector<Cell> cells_;  // open addressing, from a key and kind to its first entry
-  std::vector<std::vector<SetMembers::Member>> members_;  // by shard, sorted by context
+  std::vector<std::vector<SetMembers::Member>> members_;  // as sealed_, sorted by context
   std::vector<Part> row_;
   KeyReader keys_;
   std::vector<uint64_t> hashes_;
@@ -102,32 +102,33 @@ class Merge {
 // order, so that the memory is read as it comes. What is touched in the held generation the shard
 // leaves alone, so that it may be looked at ahead.
 template <class Fn>
-void Merge::for_each_id(const ShardState& shard, const Fn& fn) const {
+void Merge::for_each_id(const Sealed& sealed, const Fn& fn) const {
   constexpr uint32_t kAhead = 8;
-  const Generation& generation = shard.held();
-  for (uint32_t id = 0; id < generation.contexts_high; ++id) {
+  const ShardState& shard = *sealed.shard;
+  const Generation& generation = *sealed.generation;
+  for (uint32_t id = 0; id < sealed.contexts_high; ++id) {
     const uint32_t ahead = id + kAhead;
-    if (ahead < generation.contexts_high && generation.slots[ahead].touched()) {
+    if (ahead < sealed.contexts_high && generation.slots[ahead].touched()) {
       const char* key = shard.contexts.key(ahead).data();
       __builtin_prefetch(key);
       __builtin_prefetch(key + 64);
     }
-    if (generation.slots[id].touched() || gives_zero(shard, id)) fn(id);
+    if (generation.slots[id].touched() || gives_zero(sealed, id)) fn(id);
   }
 }
 
 // Rulings, zero fill; of an id without samples. Ids above those that were known when the generation
 // was sealed, and ids given away since, belong to the shard.
-bool Merge::gives_zero(const ShardState& shard, uint32_t id) const {
-  if (shard.contexts.born(id) > shard.held_epoch()) return false;
-  const ContextTable::Context& c = shard.contexts.at(id);
+bool Merge::gives_zero(const Sealed& sealed, uint32_t id) const {
+  if (sealed.shard->contexts.born(id) > sealed.epoch) return false;
+  const ContextTable::Context& c = sealed.shard->contexts.at(id);
   if (c.kind != Kind::kCounter || c.last_seen_ms == ContextTable::kNever) return false;
   return c.last_seen_ms + counter_expiry_ms_ > bucket_start_ms_;
 }
 
 void Merge::sort_members() {
-  for (const ShardState* shard : shards_) {
-    const auto members = shard->held().sets.members();
+  for (const Sealed& sealed : sealed_) {
+    const auto members = sealed.generation->sets.members();
     auto& sorted = members_.emplace_back(members.begin(), members.end());
     std::ranges::sort(sorted, {}, [](const auto& m) { return std::tuple(m.context, m.hash); });
   }
@@ -135,9 +136,9 @@ void Merge::sort_members() {
 
 void Merge::write() {
   sort_members();
-  if (shards_.size() == 1 && late_.empty()) {  // no two contexts of one key: nothing to join
-    for_each_id(*shards_[0], [&](uint32_t id) {
-      const Part part{shards_[0], id, shards_[0]->contexts.at(id).kind};
+  if (sealed_.size() == 1 && late_.empty()) {  // no two contexts of one key: nothing to join
+    for_each_id(sealed_[0], [&](uint32_t id) {
+      const Part part{sealed_.data(), id, sealed_[0].shard->contexts.at(id).kind};
       write_row({&part, 1});
     });
     return;
@@ -153,16 +154,16 @@ void Merge::collect() {
                         /*first=*/true});
   };
   size_t touched = late_.size();
-  for (const ShardState* shard : shards_) touched += shard->held().touched_count;
+  for (const Sealed& sealed : sealed_) touched += sealed.generation->touched_count;
   entries_.reserve(touched);
-  for (size_t source = 0; source < shards_.size(); ++source) {
-    const ContextTable& contexts = shards_[source]->contexts;
-    for_each_id(*shards_[source],
+  for (size_t source = 0; source < sealed_.size(); ++source) {
+    const ContextTable& contexts = sealed_[source].shard->contexts;
+    for_each_id(sealed_[source],
                 [&](uint32_t id) { add(contexts.at(id).hash, id, source, contexts.at(id).kind); });
   }
   for (size_t i = 0; i < late_.size(); ++i) {
     const auto hash = static_cast<uint32_t>(hash_bytes(late_[i]->first, process_seed()));
-    add(hash, i, shards_.size(), Kind::kDistribution);
+    add(hash, i, sealed_.size(), Kind::kDistribution);
   }
 }
 
@@ -181,7 +182,7 @@ void Merge::join_block(size_t begin, size_t end) {
       const Cell& cell = cells_[entries_[i].hash & mask];
       if (cell.entry == 0 || cell.hash != entries_[i].hash) continue;
       const Entry& first = entries_[cell.entry - 1];
-      if (first.source < shards_.size()) fn(shards_[first.source]->contexts, first.id);
+      if (first.source < sealed_.size()) fn(sealed_[first.source].shard->contexts, first.id);
     }
   };
   for (size_t i = begin; i < end; ++i) __builtin_prefetch(&cells_[entries_[i].hash & mask], 1);
@@ -220,7 +221,7 @@ void Merge::write_joined() {
   for (size_t i = 0; i < entries_.size(); ++i) {
     if (i + kAhead < entries_.size() && entries_[i + kAhead].next != 0) {
       const Part part = part_of(entries_[entries_[i + kAhead].next - 1]);
-      if (part.shard != nullptr) __builtin_prefetch(&part.slot());
+      if (part.of != nullptr) __builtin_prefetch(&part.slot());
     }
     if (!entries_[i].first) continue;
     row_.clear();
@@ -231,8 +232,8 @@ void Merge::write_joined() {
 }
 
 Part Merge::part_of(const Entry& entry) const {
-  if (entry.source == shards_.size()) return {nullptr, 0, entry.kind, late_[entry.id]};
-  return {shards_[entry.source], entry.id, entry.kind};
+  if (entry.source == sealed_.size()) return {nullptr, 0, entry.kind, late_[entry.id]};
+  return {&sealed_[entry.source], entry.id, entry.kind};
 }
 
 void Merge::write_row(std::span<const Part> parts) {
@@ -259,7 +260,7 @@ void Merge::write_counter(const segment::Context& c, std::span<const Part> parts
 void Merge::write_gauge(const segment::Context& c, std::span<const Part> parts) {
   const Part* newest = nullptr;
   const auto handled = [](const Part& p) {
-    return std::pair(p.shard->held().base_ms + p.slot().gauge.at_ms, p.shard->index);
+    return std::pair(p.of->generation->base_ms + p.slot().gauge.at_ms, p.of->shard->index);
   };
   const auto newer = [&](const Part& a, const Part& b) {
     const uint32_t of_a = a.slot().gauge.arrival;
@@ -285,8 +286,7 @@ void Merge::write_set(const segment::Context& c, std::span<const Part> parts) {
 }
 
 void Merge::gather_members(const Part& part) {
-  const auto shard = static_cast<size_t>(std::ranges::find(shards_, part.shard) - shards_.begin());
-  const auto& members = members_[shard];
+  const auto& members = members_[static_cast<size_t>(part.of - sealed_.data())];
   auto it = std::ranges::lower_bound(members, part.id, {}, &SetMembers::Member::context);
   for (; it != members.end() && it->context == part.id; ++it) hashes_.push_back(it->hash);
 }
@@ -294,7 +294,7 @@ void Merge::gather_members(const Part& part) {
 // Null: only NaN and infinities were sent.
 const Samples* Merge::samples_of(const Part& part) {
   const Slot& slot = part.slot();
-  return slot.samples == 0 ? nullptr : &part.shard->held().samples[slot.samples - 1];
+  return slot.samples == 0 ? nullptr : &part.of->generation->samples[slot.samples - 1];
 }
 
 void Merge::write_samples(const segment::Context& c, std::span<const Part> parts) {
@@ -302,7 +302,7 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
   bins_.clear();
   SampleTotals totals{};
   for (const Part& part : parts) {
-    if (part.shard == nullptr) {
+    if (part.of == nullptr) {
       const LateSketches::Sketch& late = part.late->second;
       totals.merge(late.totals);
       bins_.insert(bins_.end(), late.bins.begin(), late.bins.end());
@@ -311,8 +311,8 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
     const Samples* samples = samples_of(part);
     if (samples == nullptr) continue;
     totals.merge(samples->totals);
-    part.shard->store.read_values(*samples, values_);
-    part.shard->store.read_bins(*samples, bins_);
+    part.of->shard->store.read_values(*samples, values_);
+    part.of->shard->store.read_bins(*samples, bins_);
   }
   if (totals.count == 0) return;
   const bool histogram = parts[0].kind == Kind::kHistogram;
@@ -332,10 +332,9 @@ void Merge::write_samples(const segment::Context& c, std::span<const Part> parts
 
 }  // namespace
 
-uint64_t merge_generations(std::span<ShardState* const> shards, int64_t bucket_start,
-                           const Plan& plan, const LateSketches::Bucket& late,
-                           segment::Writer& writer) {
-  Merge merge(shards, bucket_start, plan, late, writer);
+uint64_t merge_generations(std::span<const Sealed> sealed, int64_t bucket_start, const Plan& plan,
+                           const LateSketches::Bucket& late, segment::Writer& writer) {
+  Merge merge(sealed, bucket_start, plan, late, writer);
   merge.write();
   return merge.bins_folded();
 }

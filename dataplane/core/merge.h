@@ -9,15 +9,24 @@
 
 namespace penstock {
 
+struct Generation;
 struct ShardState;
 
-// Merges the sealed generations of `shards` by canonical key and kind and writes a row for each
+// A generation the keeper may read, and what it needs to know of its shard at that time.
+struct Sealed {
+  const ShardState* shard;
+  const Generation* generation;
+  uint32_t epoch;          // in which it was sealed; contexts born later have nothing to do with it
+  uint32_t contexts_high;  // ContextTable::high() then
+};
+
+// Merges the sealed generations by canonical key and kind and writes a row for each
 // context with samples, and a zero for each counter without that was seen less than
 // counter_expiry_s before `bucket_start` (Unix s). The distributions of `late` are of this bucket,
-// too. Keeper's thread, holding every one of the generations (EpochCell). Returns the bins that
+// too. A shard may be there with both of its generations. Keeper's thread, holding every one of
+// them (EpochCell). Returns the bins that
 // sketch_bins had no room for (sketch::normalize).
-uint64_t merge_generations(std::span<ShardState* const> shards, int64_t bucket_start,
-                           const Plan& plan, const LateSketches::Bucket& late,
-                           segment::Writer& writer);
+uint64_t merge_generations(std::span<const Sealed> sealed, int64_t bucket_start, const Plan& plan,
+                           const LateSketches::Bucket& late, segment::Writer& writer);
 
 }  // namespace penstock

@@ -28,9 +28,18 @@ struct Sealer::State {
            shard.cell.drained.load(std::memory_order_relaxed);
   }
 
-  std::vector<std::byte> write(int64_t bucket_start, std::span<ShardState* const> sealed);
+  // What the keeper holds of a shard.
+  static Sealed sealed_of(const ShardState& shard) {
+    return {&shard, &shard.held(), shard.held_epoch(), shard.held().contexts_high};
+  }
+  // What a shard without a thread has not sealed.
+  static Sealed open_of(ShardState& shard) {
+    return {&shard, &shard.open(), shard.sealed_epoch + 1, shard.contexts.high()};
+  }
+
+  std::vector<std::byte> write(int64_t bucket_start, std::span<const Sealed> sealed);
   std::vector<std::byte> write_late(int64_t bucket_start);
-  void merge(int64_t bucket_start, std::span<ShardState* const> sealed, segment::Writer& writer);
+  void merge(int64_t bucket_start, std::span<const Sealed> sealed, segment::Writer& writer);
   std::vector<std::byte> finish(segment::Writer& writer, uint64_t samples);
 
   const Plan& plan;
@@ -66,16 +75,18 @@ bool Sealer::ready() const {
 
 std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   const auto start = std::chrono::steady_clock::now();
-  std::vector<ShardState*> sealed;
+  std::vector<ShardState*> held;
+  std::vector<Sealed> sealed;
   for (ShardState* shard : state_->shards) {
     if (State::holds(*shard)) {
-      sealed.push_back(shard);
+      held.push_back(shard);
+      sealed.push_back(State::sealed_of(*shard));
     } else {
       state_->stats.late_shards.add(1);
     }
   }
   std::vector<std::byte> bytes = state_->write(bucket_start, sealed);
-  for (ShardState* shard : sealed) {
+  for (ShardState* shard : held) {
     EpochCell& cell = shard->cell;
     cell.bucket_end_ms.store((bucket_start + state_->plan.interval_s) * 1000,
                              std::memory_order_relaxed);
@@ -90,22 +101,18 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
 }
 
 std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now now) {
-  std::vector<std::vector<std::byte>> segments;
-  const auto settle = [&] {
-    for (ShardState* shard : state_->shards) {
-      while (shard->poll_epoch(now)) {
-      }
+  std::vector<Sealed> rest;
+  for (ShardState* shard : state_->shards) {
+    while (shard->poll_epoch(now)) {  // cleans up, so that only what is not sealed is left
     }
-  };
-  settle();
-  const bool late =
-      std::ranges::any_of(state_->shards, [](const ShardState* s) { return State::holds(*s); });
-  for (int round = late ? 0 : 1; round < 2; ++round) {
-    begin();
-    settle();
-    if (auto bytes = seal(bucket_start); !bytes.empty()) segments.push_back(std::move(bytes));
-    settle();
+    // One that was late. Its two generations go into one Segment: of two, either would have a point
+    // for the same counter and time.
+    if (State::holds(*shard)) rest.push_back(State::sealed_of(*shard));
+    rest.push_back(State::open_of(*shard));
   }
+  std::vector<std::vector<std::byte>> segments;
+  if (auto bytes = state_->write(bucket_start, rest); !bytes.empty())
+    segments.push_back(std::move(bytes));
   for (auto& bytes : seal_late(std::numeric_limits<int64_t>::max()))
     segments.push_back(std::move(bytes));
   return segments;
@@ -120,25 +127,22 @@ std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before) {
   return segments;
 }
 
-std::vector<std::byte> Sealer::State::write(int64_t bucket_start,
-                                            std::span<ShardState* const> sealed) {
+std::vector<std::byte> Sealer::State::write(int64_t bucket_start, std::span<const Sealed> sealed) {
   segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
   if (plan.dogstatsd.copy_histograms != 0) {
-    for (const ShardState* shard : sealed)
-      stats.copies_unkept.add(carry.copy(shard->held().carry, late));
+    for (const Sealed& s : sealed) stats.copies_unkept.add(carry.copy(s.generation->carry, late));
   }
   merge(bucket_start, sealed, writer);
   samples = 0;
-  for (const ShardState* shard : sealed) {
-    const Generation& generation = shard->held();
-    samples += generation.sample_count;
-    carry.write(generation.carry, writer);
+  for (const Sealed& s : sealed) {
+    samples += s.generation->sample_count;
+    carry.write(s.generation->carry, writer);
   }
   stats.samples_sealed.add(samples);
   return finish(writer, samples);
 }
 
-void Sealer::State::merge(int64_t bucket_start, std::span<ShardState* const> sealed,
+void Sealer::State::merge(int64_t bucket_start, std::span<const Sealed> sealed,
                           segment::Writer& writer) {
   const LateSketches::Bucket bucket = late.take(bucket_start);
   bins_folded += merge_generations(sealed, bucket_start, plan, bucket, writer);

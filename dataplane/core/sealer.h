@@ -47,9 +47,8 @@ class Sealer {
   // with its bucket. Mostly none. They stand for no samples.
   std::vector<std::vector<std::byte>> seal_late(int64_t before);
 
-  // At a stop, after the shards' threads have ended: flips every shard from this thread and seals
-  // all that is left into the open bucket, or where it belongs (seal_late). Usually one Segment,
-  // none without rows, two when a shard was late just before.
+  // At a stop, the last of all, after the shards' threads have ended: seals all that is left, one
+  // Segment of the open bucket, and those of seal_late; none without rows. Cleans nothing up.
   std::vector<std::vector<std::byte>> seal_rest(int64_t bucket_start, Now now);
 
   // Of the last `seal` or `seal_rest`: sequence number of the newest Segment (0: none yet), its

@@ -219,16 +219,16 @@ void Simulation::keeper() {
 }
 
 // The packets behind the generations the keeper takes now, in the order that decides about gauges;
-// `all`: and those behind everything that is left.
+// `all`: and those behind the open ones.
 std::vector<Handled> Simulation::take(bool all) {
   std::vector<Handled> packets;
   for (ShardLog& log : logs_) {
-    if (log.holds || all) {
-      std::vector<Handled>& from = log.holds ? log.held : log.open;
+    const auto add = [&](std::vector<Handled>& from) {
       std::move(from.begin(), from.end(), std::back_inserter(packets));
       from.clear();
-      log.holds = false;
-    }
+    };
+    if (std::exchange(log.holds, false)) add(log.held);
+    if (all) add(log.open);
   }
   std::ranges::sort(packets, {}, &Handled::order);
   return packets;
@@ -277,7 +277,7 @@ void Simulation::seal(int64_t bucket) {
 }
 
 // As a stop does it: the sources are closed, the shards work off their rings, the keeper seals what
-// is left, at most twice.
+// is left, of a late shard two generations.
 void Simulation::finish() {
   for (size_t i = 0; i < shards_; ++i) {
     while (!engine_.inline_wiring() && engine_.has_packets(i)) poll(i);
@@ -290,8 +290,7 @@ void Simulation::finish() {
     seal(*std::exchange(closing_, {}));
   }
   const int64_t bucket = clock_.open_bucket();
-  const bool late = std::ranges::any_of(logs_, &ShardLog::holds);
-  for (int round = late ? 0 : 1; round < 2; ++round) expect(bucket, take(true));
+  expect(bucket, take(true));
   reference_.seal_late(std::numeric_limits<int64_t>::max());
   Lines actual;
   for (const auto& segment : engine_.sealer().seal_rest(bucket, now())) {

@@ -258,20 +258,35 @@ TEST(Sealer, SealsTheRestAtAStop) {
   bench.check_ledger(true);
 }
 
+// What it gave late and what it has open in one Segment: no second point, such as a zero, for a
+// counter that has one.
 TEST(Sealer, SealsTheRestOfALateShardToo) {
-  Bench bench(test_plan(), 2);
-  bench.send("a:1|c", 0);
-  bench.send("a:10|c", 1);
+  auto plan = test_plan();
+  plan->dogstatsd.copy_histograms = 1;
+  plan->dogstatsd.copy_prefix = plan->add_text("p.");
+  Bench bench(std::move(plan), 2);
+  bench.send("c:5|c\nonce:1|c", 0);
+  bench.send("a:10|c\nh:1|h\ns:x|s\ng:1|g\nt:1|g|T5", 1);
   bench.sealer->begin();
   bench.shards[0]->poll_epoch(bench.now);
   bench.sealer->seal(kBucket);
   bench.shards[1]->poll_epoch(bench.now);
-  bench.send("a:100|c", 1);
-  bench.send("b:1|g", 0);
+  bench.send(
+      absl::StrCat("a:100|c\nnew:1|c\nh:2|h\ns:x:y|s\ng:2|g\nt:2|g|T5\nh:2|h|T", kBucket + 10), 1,
+      /*arrival=*/1);
+  bench.send("b:1|g\nc:7|c", 0);
   const auto segments = bench.sealer->seal_rest(kBucket + 10, bench.now);
-  ASSERT_EQ(segments.size(), 2u);
-  EXPECT_THAT(rows_of(segments[0]), ElementsAre("counter a[h]# 10", "gauge b[h]# 1"));
-  EXPECT_THAT(rows_of(segments[1]), ElementsAre("counter a[h]# 100"));
+  ASSERT_EQ(segments.size(), 1u);
+  EXPECT_EQ(bucket_of(segments[0]), kBucket + 10);
+  EXPECT_THAT(
+      rows_of(segments[0]),
+      UnorderedElementsAre(
+          "counter a[h]# 110", "counter c[h]# 7", "counter new[h]# 1", "counter once[h]# 0",
+          "gauge b[h]# 1", "gauge g[h]# 2", "gauge t[h]# 1 at 5", "gauge t[h]# 2 at 5",
+          "set s[h]# 2", "histogram h[h]# cnt=2 sum=3 min=1 max=2 avg=1.5 values 1*1 2*1",
+          "distribution p.h[h]# cnt=3 sum=5 min=1 max=2 avg=1.66666667 bins 1338:1 1383:2"));
+  EXPECT_EQ(bench.sealer->sequence(), 2u);
+  EXPECT_EQ(bench.keeper.points_sealed.get(), 13u);
   bench.check_ledger(true);
 }
 
