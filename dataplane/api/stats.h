@@ -177,7 +177,7 @@ struct ShardTimes {
   X(segments_given_up) /* dropped, oldest first: segments_held reached */                  \
   X(points_given_up)                                                                       \
   X(samples_given_up)                                                                      \
-  X(copies_unkept) /* copies of timestamped histogram samples given up: carry_bytes */     \
+  X(copies_unkept) /* copies with a timestamp given up: carry_bytes, or a stop */          \
   X(bins_folded)   /* sketch_bins reached when shards or late copies were merged */        \
   X(late_shards)   /* a shard did not flip in time; joined the next Segment */             \
   X(clock_steps)   /* the wall clock moved backwards or jumped a bucket */                 \

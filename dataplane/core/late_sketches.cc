@@ -42,6 +42,7 @@ bool LateSketches::add(int64_t bucket_start, std::string_view key, double value,
   }
   Sketch& sketch = context->second;
   if (sketch.bins.size() == sketch.bins.capacity() && !grow(sketch)) return false;
+  ++sketch.values;
   sketch.totals.add(value, weight, scaled);
   sketch.bins.push_back({sketch::key_of(value), weight});
   return true;
@@ -61,6 +62,16 @@ LateSketches::Bucket LateSketches::take(int64_t bucket_start) {
     used_ -= context_bytes(key) - bin_bytes(kBinsFirst) + bin_bytes(sketch.bins.capacity());
   }
   return bucket;
+}
+
+uint64_t LateSketches::give_up() {
+  uint64_t values = 0;
+  for (const auto& [start, bucket] : buckets_) {
+    for (const auto& [key, sketch] : bucket) values += sketch.values;
+  }
+  buckets_.clear();
+  used_ = 0;
+  return values;
 }
 
 // Makes room for a bin: by sorting, where at least half has come since the last time, else, or if

@@ -21,6 +21,7 @@ namespace penstock {
 class LateSketches {
  public:
   struct Sketch {
+    uint64_t values = 0;  // added
     SampleTotals totals;
     std::vector<segment::Bin> bins;
     size_t normal = 0;  // bins at the front that are sorted and unique
@@ -40,6 +41,8 @@ class LateSketches {
   [[nodiscard]] std::optional<int64_t> first() const;
   // Takes a bucket out; empty if there is none. Bins are sorted and unique.
   Bucket take(int64_t bucket_start);
+  // Empties it, and returns how many values were in it.
+  uint64_t give_up();
   // Bins that sketch_bins had no room for, since the start.
   [[nodiscard]] uint64_t bins_folded() const { return bins_folded_; }
 

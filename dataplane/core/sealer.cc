@@ -100,7 +100,8 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   return bytes;
 }
 
-std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now now) {
+std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now now,
+                                                      size_t late_at_most) {
   std::vector<Sealed> rest;
   for (ShardState* shard : state_->shards) {
     while (shard->poll_epoch(now)) {  // cleans up, so that only what is not sealed is left
@@ -113,15 +114,17 @@ std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now 
   std::vector<std::vector<std::byte>> segments;
   if (auto bytes = state_->write(bucket_start, rest); !bytes.empty())
     segments.push_back(std::move(bytes));
-  for (auto& bytes : seal_late(std::numeric_limits<int64_t>::max()))
+  for (auto& bytes : seal_late(std::numeric_limits<int64_t>::max(), late_at_most))
     segments.push_back(std::move(bytes));
+  state_->stats.copies_unkept.add(state_->late.give_up());
   return segments;
 }
 
-std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before) {
+std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before, size_t at_most) {
   std::vector<std::vector<std::byte>> segments;
-  for (auto bucket = state_->late.first(); bucket && *bucket < before;
-       bucket = state_->late.first()) {
+  while (segments.size() < at_most) {
+    const auto bucket = state_->late.first();
+    if (!bucket || *bucket >= before) break;
     segments.push_back(state_->write_late(*bucket));
   }
   return segments;

@@ -37,7 +37,8 @@ void Keeper::run() {
 
 size_t Keeper::finish() {
   // The bucket that was open when the stop came takes what arrived during it, too.
-  for (const auto& segment : p_.sealer.seal_rest(clock_.open_bucket(), Now{wall_ms()})) {
+  for (const auto& segment :
+       p_.sealer.seal_rest(clock_.open_bucket(), Now{wall_ms()}, p_.outbox.spare())) {
     hold(segment);
   }
   p_.stats.drained.set(1);
@@ -86,8 +87,9 @@ void Keeper::seal(int64_t bucket_start) {
   wake_shards();
   const int64_t deadline_ms = monotonic_ms() + kFlipMs;
   while (!p_.sealer.ready() && monotonic_ms() < deadline_ms) ::usleep(100);
+  const size_t late = std::min(kLateMax, p_.outbox.spare());  // pushes nothing out
   hold(p_.sealer.seal(bucket_start));
-  for (const auto& segment : p_.sealer.seal_late(bucket_start)) hold(segment);
+  for (const auto& segment : p_.sealer.seal_late(bucket_start, late)) hold(segment);
   wake_shards();
 }
 

@@ -46,6 +46,9 @@ class Keeper {
   static constexpr int64_t kDeliverMs = 10'000;
   // A shard that has not flipped after this long is late (architecture, section 7).
   static constexpr int64_t kFlipMs = 1'000;
+  // Segments of late copies at an interval. Each bucket is one, clients name the buckets, and
+  // penstockd's queues hold as many Segments as the outbox.
+  static constexpr size_t kLateMax = 8;
 
  private:
   // Sleeps until something is to be read or `timeout_ms` passed, and handles what there is to read.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -34,6 +35,12 @@ class Outbox {
 
   // penstockd has it: forgets it. Unknown sequences (given up meanwhile) are ignored.
   void acknowledge(uint64_t sequence);
+
+  // Places for Segments that can wait, beside one that cannot: half of them all, less those taken.
+  [[nodiscard]] size_t spare() const {
+    const size_t half = limits_.segments_held / 2;
+    return half - std::min(half, held_.size());
+  }
 
   // Oldest first.
   [[nodiscard]] const std::deque<HeldSegment>& held() const { return held_; }

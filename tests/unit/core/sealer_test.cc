@@ -168,6 +168,24 @@ TEST(Sealer, GivesCopiesWithATimestampToTheirBuckets) {
   bench.check_ledger(true);
 }
 
+TEST(Sealer, GivesSomeLateBucketsAndTheOthersLater) {
+  auto plan = test_plan();
+  plan->dogstatsd.copy_histograms = 1;
+  Bench bench(std::move(plan));
+  bench.send("h:1|h|T10\nh:1:2|h|T20\nh:1:2|h|T30\nh:1|h|@0.1|T40\ni:1|h|T40");
+  bench.seal();
+  const auto first = bench.sealer->seal_late(kBucket, 2);
+  ASSERT_EQ(first.size(), 2u);
+  EXPECT_EQ(bucket_of(first[1]), 20);
+  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now, 1);
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(bucket_of(rest[0]), 30);
+  EXPECT_EQ(bench.keeper.copies_unkept.get(), 2u);
+  EXPECT_EQ(bench.sealer->sequence(), 3u);
+  EXPECT_EQ(bench.keeper.points_sealed.get(), 3u);
+  bench.check_ledger(true);
+}
+
 // UBSan has an eye on it.
 TEST(Sealer, TakesACopyOfTheLatestTimeThereIs) {
   auto plan = test_plan();
