@@ -55,7 +55,7 @@ void add_shard(Lines lines, const Config& config, const Plan& plan) {
   const uint64_t contexts = contexts_of(l);
   lines.add("contexts and their sums", "contexts", contexts, kContextBytes);
   lines.add("cells of their index", "contexts", context_cells_of(l), kContextCellBytes);
-  lines.add("strings of contexts", "context_bytes", l.context_bytes);
+  lines.add("strings of contexts", "context_bytes", context_bytes_of(l));
   lines.add("line memo", "memo_bytes", l.memo_bytes);
   lines.add("values of histograms and distributions", "sample_bytes", l.sample_bytes);
   lines.add("members of sets, both intervals", "set_members", 2, set_bytes_of(l));

@@ -18,7 +18,10 @@ inline constexpr uint64_t kContextSamplesBytes = 80;
 inline constexpr uint64_t kContextBytes =
     kContextEntryBytes + 2 * (kContextSlotBytes + kContextSamplesBytes);
 inline constexpr uint64_t kContextCellBytes = 8;  // of the index
-inline constexpr uint64_t kCopyBytes = 12;        // where a histogram is copied to
+// The arena of keys: its slabs, from context_bytes of 256 KiB on, and what is kept beside each.
+inline constexpr uint64_t kKeySlabBytes = 1024;
+inline constexpr uint64_t kKeySlabEntryBytes = 16;
+inline constexpr uint64_t kCopyBytes = 12;  // where a histogram is copied to
 inline constexpr uint64_t kSetMemberBytes = 16;
 inline constexpr uint64_t kSetCellBytes = 4;
 // What does not depend on limits: scratch of the parser, the enricher and the sample store.
@@ -32,6 +35,11 @@ inline uint64_t contexts_of(const LimitsPlan& limits) {
 }
 inline uint64_t context_cells_of(const LimitsPlan& limits) {
   return std::bit_ceil(contexts_of(limits) * 2);
+}
+
+// Strings of the contexts of a shard. The smaller slabs of a smaller arena are in kShardFixedBytes.
+inline uint64_t context_bytes_of(const LimitsPlan& limits) {
+  return limits.context_bytes + limits.context_bytes / kKeySlabBytes * kKeySlabEntryBytes;
 }
 
 // Members of sets of one generation, with their index.

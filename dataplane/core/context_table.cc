@@ -3,48 +3,24 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cstring>
 #include <string>
 
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/hash.h"
 
 namespace penstock {
+namespace {
 
-uint8_t KeyArena::class_of(size_t bytes) {
-  if (bytes <= 16) return 0;
-  // Rounds up to m * 2^e with m in 4..7.
-  const size_t n = bytes - 1;
-  const auto exponent = static_cast<size_t>(std::bit_width(n)) - 3;
-  const size_t mantissa = (n >> exponent) + 1;  // 5..8
-  return static_cast<uint8_t>((exponent - 2) * 4 + mantissa - 4);
+// Room for the overflow contexts besides that for others: their keys are as long as the host and
+// this. Each may come to have a slab of its own, or a run of slabs.
+constexpr size_t kOverflowKeyRest = 64;
+uint64_t overflow_bytes(size_t host_size) {
+  const uint64_t smallest = uint64_t{1} << KeyArena::kSlabBitsMin;
+  return ContextTable::kOverflowContexts *
+         std::max(smallest, std::bit_ceil(uint64_t{host_size} + kOverflowKeyRest));
 }
 
-size_t KeyArena::class_bytes(uint8_t size_class) {
-  return (size_t{size_class} % 4 + 4) << (size_class / 4 + 2);
-}
-
-bool KeyArena::allocate(std::string_view key, Place& out) {
-  const uint8_t size_class = class_of(key.size());
-  uint64_t& head = free_[size_class];
-  const size_t bytes = class_bytes(size_class);
-  if (head != 0) {
-    out = {head - 1, size_class};
-    std::memcpy(&head, bytes_.data() + out.offset, sizeof head);
-  } else if (bytes_.size() - used_ >= bytes) {
-    out = {used_, size_class};
-    used_ += bytes;
-  } else {
-    return false;
-  }
-  std::memcpy(bytes_.data() + out.offset, key.data(), key.size());
-  return true;
-}
-
-void KeyArena::free(const Place& place) {
-  std::memcpy(bytes_.data() + place.offset, &free_[place.size_class], sizeof(uint64_t));
-  free_[place.size_class] = place.offset + 1;
-}
+}  // namespace
 
 ContextTable::ContextTable(uint32_t contexts, uint64_t key_bytes, uint64_t seed,
                            std::string_view host)
@@ -53,7 +29,7 @@ ContextTable::ContextTable(uint32_t contexts, uint64_t key_bytes, uint64_t seed,
       mask_(static_cast<uint32_t>(slots_.size() - 1)),
       contexts_(size_t{contexts} + kOverflowContexts),
       free_ids_(size_t{contexts} + kOverflowContexts),
-      arena_(key_bytes + host.size() * size_t{kOverflowContexts} + 1024) {
+      arena_(key_bytes + overflow_bytes(host.size())) {
   for (uint32_t kind = 0; kind < kOverflowContexts; ++kind) {
     const auto k = static_cast<segment::Kind>(kind);
     const std::string tag = "kind:" + std::string(kind_name(k));
@@ -90,19 +66,18 @@ uint32_t ContextTable::create(std::string_view key, segment::Kind kind, uint32_t
     ++turned_away_by_count_;
     return kFree;
   }
-  KeyArena::Place place;
-  if (!arena_.allocate(key, place)) {
+  uint64_t offset = 0;
+  if (!arena_.allocate(key, offset)) {
     ++turned_away_by_bytes_;
     return kFree;
   }
   const uint32_t id = take_id();
   Context& c = contexts_[id];
   c.last_seen_ms = kNever;
-  c.key_offset = place.offset;
+  c.key_offset = offset;
   c.key_size = static_cast<uint32_t>(key.size());
   c.hash = hash;
   c.kind = kind;
-  c.size_class = place.size_class;
   set_born(id, epoch);
   ++live_;
   return id;
@@ -126,7 +101,7 @@ void ContextTable::remove(uint32_t id) {
     i = j;
   }
   slots_[i] = {};
-  arena_.free({c.key_offset, c.size_class});
+  arena_.free(c.key_offset);
   set_born(id, kFree);
   free_ids_[free_count_++] = id;
   --live_;

@@ -1,44 +1,18 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string_view>
 
 #include "dataplane/api/segment.h"
+#include "dataplane/core/key_arena.h"
 #include "dataplane/core/lazy_array.h"
 
 namespace penstock {
 
-// Bytes of keys, bounded, in size classes so that what one context gave back serves the next.
-// Offsets stay valid until freed. One thread allocates and frees; another may read live keys.
-class KeyArena {
- public:
-  explicit KeyArena(uint64_t bytes) : bytes_(bytes) {}
-
-  struct Place {
-    uint64_t offset;
-    uint8_t size_class;
-  };
-  // False: full.
-  bool allocate(std::string_view key, Place& out);
-  void free(const Place& place);
-  [[nodiscard]] const char* at(uint64_t offset) const { return bytes_.data() + offset; }
-
- private:
-  // Four classes to each power of two, from 16 bytes to 4 MiB.
-  static constexpr size_t kClasses = 76;
-  static uint8_t class_of(size_t bytes);
-  static size_t class_bytes(uint8_t size_class);
-
-  LazyArray<char> bytes_;
-  uint64_t used_ = 0;
-  std::array<uint64_t, kClasses> free_{};  // offset + 1 of the first free block; 0: none
-};
-
 // The contexts of one shard: canonical key and kind -> dense, stable id. Bounded by count and by
-// key bytes. The first kKinds ids are the overflow contexts, one a kind, into which samples of
-// contexts beyond a limit are folded; they never expire.
+// key bytes (KeyArena says when a key is refused). The first kKinds ids are the overflow contexts,
+// one a kind, into which samples of contexts beyond a limit are folded; they never expire.
 //
 // The shard's thread writes. The keeper reads, unsynchronised, contexts that were born in an epoch
 // it holds: those are freed only after it let the epoch go (EpochCell).
@@ -53,7 +27,6 @@ class ContextTable {
     uint32_t hash;
     uint32_t born;  // epoch; kFree while the id is free. Accessed through atomic_ref
     segment::Kind kind;
-    uint8_t size_class;
   };
   static_assert(sizeof(Context) == 32);  // two a cache line
   static constexpr uint32_t kFree = UINT32_MAX;

@@ -17,6 +17,8 @@ using dogstatsd::Reason;
 static_assert(kContextEntryBytes == sizeof(ContextTable::Context) + sizeof(uint32_t));
 static_assert(kContextSlotBytes == sizeof(Slot) + sizeof(uint32_t));
 static_assert(kContextSamplesBytes == sizeof(Samples));
+static_assert(kKeySlabBytes == uint64_t{1} << KeyArena::kSlabBitsMax);
+static_assert(kKeySlabEntryBytes == sizeof(KeyArena::Slab));
 static_assert(kCopyBytes == sizeof(ShardState::Copy));
 static_assert(kSetMemberBytes == sizeof(SetMembers::Member));
 static_assert(kOverflowContextsMax == ContextTable::kOverflowContexts);

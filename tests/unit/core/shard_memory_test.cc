@@ -21,7 +21,7 @@ uint64_t mapped() {
 uint64_t budget(const Plan& plan) {
   const LimitsPlan& l = plan.limits;
   uint64_t bytes = contexts_of(l) * kContextBytes + context_cells_of(l) * kContextCellBytes;
-  bytes += l.context_bytes + l.memo_bytes + l.sample_bytes + 2 * set_bytes_of(l);
+  bytes += context_bytes_of(l) + l.memo_bytes + l.sample_bytes + 2 * set_bytes_of(l);
   bytes += 2 * l.carry_bytes + kShardFixedBytes;
   if (plan.dogstatsd.copy_histograms != 0) bytes += contexts_of(l) * kCopyBytes;
   return bytes;
@@ -42,6 +42,7 @@ TEST(ShardMemory, IsWhatTheBudgetSays) {
       {250'000, 64 * kMiB, 32 * kMiB, 32 * kMiB, 65'536, 4 * kMiB, 0},
       {262'139, kMiB, kMiB, kMiB, 16, kMiB, 1},  // at and beyond a step of the index
       {262'140, kMiB, kMiB, kMiB, 16, kMiB, 1},
+      {16, 4096 * kMiB, kMiB, kMiB, 16, kMiB, 0},
       {1'000'000, 300 * kMiB, 7 * kMiB, 100 * kMiB, 1'000'000, 50 * kMiB, 1},
   };
   for (const Case& c : cases) {

@@ -335,6 +335,30 @@ TEST(Shard, FoldsWhereTheKeysDoNotFit) {
   bench.check_ledger(true);
 }
 
+TEST(Shard, TakesNamesOfAnotherLengthOnceTheOldOnesExpired) {
+  const std::string names[] = {std::string(40, 'x') + "%:1|g", std::string(60, 'y') + "%:1|g"};
+  for (const size_t first : {0, 1}) {
+    auto plan = test_plan();
+    plan->limits.context_bytes = 64 << 10;
+    Bench bench(std::move(plan));
+    const auto send = [&](const std::string& name) {
+      for (int i = 0; i < 40; ++i) bench.send(repeat(50, absl::StrCat(name.substr(1, 2), i, name)));
+    };
+    send(names[first]);
+    EXPECT_GT(bench.stats[0]->context_bytes_full.get(), 0u);
+    bench.seal();
+    for (int i = 1; i < 4; ++i) {
+      bench.now.unix_ms += 10'000;
+      bench.seal(kBucket + i * 10);
+    }
+    ASSERT_EQ(bench.stats[0]->contexts.get(), 0u);
+    send(names[1 - first]);
+    EXPECT_GT(bench.stats[0]->contexts.get(), 700u);  // 80 bytes each, and the overflow's
+    bench.seal();
+    bench.check_ledger(true);
+  }
+}
+
 TEST(Shard, KeepsSummariesExactWhenTheSamplesDoNotFit) {
   auto plan = test_plan();
   plan->limits.sample_bytes = 64 * 4;

@@ -95,23 +95,6 @@ TEST(ContextKey, ReadsBackWhatItWrote) {
   EXPECT_TRUE(std::ranges::equal(c.tags, tags));
 }
 
-TEST(KeyArena, GivesBackWhatWasFreed) {
-  for (size_t size : {1, 16, 17, 31, 32, 33, 100, 1000, 4096}) {
-    const std::string key(size, 'k');
-    std::vector<KeyArena::Place> places;
-    KeyArena one(8192);
-    KeyArena::Place place{};
-    while (one.allocate(key, place)) {
-      places.push_back(place);
-      ASSERT_EQ(std::string_view(one.at(place.offset), size), key);
-    }
-    EXPECT_GE(places.size(), 8192 / (size + size / 4 + 16)) << size;
-    for (const auto& p : places) one.free(p);
-    for (size_t i = 0; i < places.size(); ++i) EXPECT_TRUE(one.allocate(key, place)) << size;
-    EXPECT_FALSE(one.allocate(key, place));
-  }
-}
-
 // Against a std::map, with contexts coming and going.
 TEST(ContextTable, BehavesLikeAMap) {
   ContextTable table(500, 1 << 20, 3, "h");
