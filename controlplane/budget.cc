@@ -76,6 +76,7 @@ void add_shard(Lines lines, const Config& config, const Plan& plan) {
 }
 
 // A Segment is held as packed columns while it is written and, at the end, once more as its bytes.
+// At a stop after a shard was late, it has that shard's two generations.
 void add_sealing(Lines lines, const Plan& plan) {
   constexpr uint64_t kTwice = 2;
   const LimitsPlan& l = plan.limits;

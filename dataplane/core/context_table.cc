@@ -12,7 +12,8 @@ namespace penstock {
 namespace {
 
 // Room for the overflow contexts besides that for others: their keys are as long as the host and
-// this. Each may come to have a slab of its own, or a run of slabs.
+// this. In a small arena each may come to have a slab of its own, or a run of slabs; to a large one
+// that is nothing.
 constexpr size_t kOverflowKeyRest = 64;
 uint64_t overflow_bytes(size_t host_size) {
   const uint64_t smallest = uint64_t{1} << KeyArena::kSlabBitsMin;

@@ -24,8 +24,8 @@ struct Sealed {
 // context with samples, and a zero for each counter without that was seen less than
 // counter_expiry_s before `bucket_start` (Unix s). The distributions of `late` are of this bucket,
 // too. A shard may be there with both of its generations. Keeper's thread, holding every one of
-// them (EpochCell). Returns the bins that
-// sketch_bins had no room for (sketch::normalize).
+// them (EpochCell), or while their shards have no thread. Returns the bins that sketch_bins had no
+// room for (sketch::normalize).
 uint64_t merge_generations(std::span<const Sealed> sealed, int64_t bucket_start, const Plan& plan,
                            const LateSketches::Bucket& late, segment::Writer& writer);
 

@@ -35,7 +35,7 @@ class Shard {
 
   // The shard's thread only, at every pass of its loop, also when idle: flips the generation when
   // the keeper asked for it, and cleans and expires a few contexts per call afterwards. Returns
-  // true if there is cleaning left to do (do not sleep long).
+  // true if there is cleaning left to do (do not sleep).
   bool poll_epoch(Now now);
 
   // The shard's thread only: true if `poll_epoch` has something to do. The look before sleeping;

@@ -87,7 +87,7 @@ void Keeper::seal(int64_t bucket_start) {
   wake_shards();
   const int64_t deadline_ms = monotonic_ms() + kFlipMs;
   while (!p_.sealer.ready() && monotonic_ms() < deadline_ms) ::usleep(100);
-  const size_t late = std::min(kLateMax, p_.outbox.spare());  // pushes nothing out
+  const size_t late = std::min(kLateMax, p_.outbox.spare());
   hold(p_.sealer.seal(bucket_start));
   for (const auto& segment : p_.sealer.seal_late(bucket_start, late)) hold(segment);
   wake_shards();

@@ -36,10 +36,11 @@ class Outbox {
   // penstockd has it: forgets it. Unknown sequences (given up meanwhile) are ignored.
   void acknowledge(uint64_t sequence);
 
-  // Places for Segments that can wait, beside one that cannot: half of them all, less those taken.
+  // Places for Segments that can wait, beside one that cannot: half of them all, less those taken;
+  // none while more than half of the bytes are taken.
   [[nodiscard]] size_t spare() const {
     const size_t half = limits_.segments_held / 2;
-    return half - std::min(half, held_.size());
+    return bytes_ > limits_.segment_bytes_held / 2 ? 0 : half - std::min(half, held_.size());
   }
 
   // Oldest first.

@@ -55,17 +55,14 @@ std::span<const uint8_t> Fragments::add(std::span<const uint8_t> frame,
   const Key key = key_of(frame, piece);
   auto found = waiting_.find(key);
   if (found == waiting_.end()) {
-    while (waiting_.size() >= kDatagramsMax) {
-      give_up(by_age_.front());
-      by_age_.pop_front();
-    }
-    found = waiting_.emplace(key, Datagram{time_ms, header_of(frame, piece)}).first;
-    by_age_.push_back(key);
+    if (waiting_.size() == kDatagramsMax) give_up(waiting_.find(by_age_.front()));
+    const auto age = by_age_.insert(by_age_.end(), key);
+    found = waiting_.emplace(key, Datagram{time_ms, age, header_of(frame, piece)}).first;
   }
   Datagram& datagram = found->second;
   ++datagram.frames;
   if (!put(datagram, frame.subspan(piece.l4_offset, piece.l4_len), piece)) {
-    give_up(key);
+    give_up(found);
     return {};
   }
   if (datagram.size == 0 || datagram.held != datagram.size) return {};
@@ -76,7 +73,7 @@ std::span<const uint8_t> Fragments::add(std::span<const uint8_t> frame,
   store_be16(piece.ip_version == 6 ? &ip[4] : &ip[2],
              piece.ip_version == 6 ? datagram.size : datagram.size + kIpv4);
   frames = datagram.frames;
-  waiting_.erase(found);
+  remove(found);
   return joined_;
 }
 
@@ -113,23 +110,23 @@ bool Fragments::put(Datagram& datagram, std::span<const uint8_t> bytes,
 void Fragments::expire(int64_t time_ms) {
   while (!by_age_.empty()) {
     const auto oldest = waiting_.find(by_age_.front());
-    if (oldest != waiting_.end() && time_ms - oldest->second.born_ms < kLifetimeMs) return;
-    give_up(by_age_.front());
-    by_age_.pop_front();
+    if (time_ms - oldest->second.born_ms < kLifetimeMs) return;
+    give_up(oldest);
   }
 }
 
 void Fragments::give_up() {
-  for (const auto& [key, datagram] : waiting_) given_up_ += datagram.frames;
-  waiting_.clear();
-  by_age_.clear();
+  while (!waiting_.empty()) give_up(waiting_.begin());
 }
 
-void Fragments::give_up(const Key& key) {
-  const auto found = waiting_.find(key);
-  if (found == waiting_.end()) return;
-  given_up_ += found->second.frames;
-  waiting_.erase(found);
+void Fragments::give_up(Waiting::iterator datagram) {
+  given_up_ += datagram->second.frames;
+  remove(datagram);
+}
+
+void Fragments::remove(Waiting::iterator datagram) {
+  by_age_.erase(datagram->second.age);
+  waiting_.erase(datagram);
 }
 
 uint32_t Fragments::take_given_up() { return std::exchange(given_up_, 0); }

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <span>
 #include <string>
@@ -35,21 +35,24 @@ class Fragments {
   uint32_t take_given_up();
 
  private:
+  using Key = std::string;
   struct Datagram {
     int64_t born_ms;
+    std::list<Key>::iterator age;                        // its place in `by_age_`
     std::vector<uint8_t> header;                         // Ethernet and IP, of the first that came
     std::map<size_t, std::vector<uint8_t>> pieces = {};  // by offset
     size_t held = 0;                                     // bytes in `pieces`
     size_t size = 0;                                     // of them all; 0: not known
     uint32_t frames = 0;
   };
-  using Key = std::string;
+  using Waiting = std::map<Key, Datagram>;
 
   static bool put(Datagram& datagram, std::span<const uint8_t> bytes, const packet::Decoded& piece);
-  void give_up(const Key& key);
+  void give_up(Waiting::iterator datagram);
+  void remove(Waiting::iterator datagram);
 
-  std::map<Key, Datagram> waiting_;
-  std::deque<Key> by_age_;  // also of those that were joined or given up
+  Waiting waiting_;
+  std::list<Key> by_age_;  // of all that wait, the oldest first
   uint32_t given_up_ = 0;
   std::vector<uint8_t> joined_;
 };

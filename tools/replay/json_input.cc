@@ -63,8 +63,8 @@ int surrogate_byte(std::string_view s) {
 
 // True for \ud800 to \udbff: the next escape is its second half.
 bool is_high_surrogate(std::string_view s) {
-  return s.size() >= 6 && s[1] == 'u' && (s[2] | 32) == 'd' && hex_digit(s[3]) >= 8 &&
-         hex_digit(s[3]) <= 11;
+  return s.size() >= 6 && s[0] == '\\' && s[1] == 'u' && (s[2] | 32) == 'd' &&
+         hex_digit(s[3]) >= 8 && hex_digit(s[3]) <= 11;
 }
 
 // The stand-in that the line writes itself, as a pair of surrogate escapes; else nothing.
@@ -84,7 +84,7 @@ std::string with_stand_ins(std::string_view line) {
   while (!line.empty()) {
     size_t size = 1;
     const std::string escaped = escaped_stand_in(line);
-    if (!escaped.empty() || is_stand_in(line)) {
+    if (!escaped.empty() || (utf8_length(line) == 4 && is_stand_in(line))) {
       const std::string_view own = escaped.empty() ? line.substr(0, 4) : escaped;
       for (const char c : own) append_stand_in(out, static_cast<uint8_t>(c));
       line.remove_prefix(escaped.empty() ? 4 : 12);

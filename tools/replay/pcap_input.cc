@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -50,7 +51,6 @@ class Pcap : public Input {
 
  private:
   std::span<const uint8_t> ethernet(std::span<const uint8_t> frame);
-  absl::StatusOr<bool> finish(Record& record);
   void read(const pcap_pkthdr& header, const u_char* data, Record& record);
   void take(std::span<const uint8_t> frame, Record& record);
   bool take_given_up(Record& record);
@@ -62,6 +62,7 @@ class Pcap : public Input {
   uint64_t number_ = 0;
   std::vector<uint8_t> frame_;
   Fragments fragments_;
+  std::optional<absl::Status> end_;  // of the file, and why
 };
 
 absl::Status Pcap::open() {
@@ -89,23 +90,22 @@ absl::Status Pcap::open() {
 absl::StatusOr<bool> Pcap::next(Record& record) {
   record = {};
   if (take_given_up(record)) return true;
+  if (end_ && !end_->ok()) return *end_;
+  if (end_) return false;
   pcap_pkthdr* header = nullptr;
   const u_char* data = nullptr;
   const int got = pcap_next_ex(pcap_, &header, &data);
-  if (got == PCAP_ERROR_BREAK) return finish(record);
   ++number_;
   if (got != 1) {
-    return absl::DataLossError(
-        cat("frame ", number_, ": ", pcap_geterr(pcap_), "; what follows is not read"));
+    end_ = got == PCAP_ERROR_BREAK
+               ? absl::OkStatus()
+               : absl::DataLossError(cat("frame ", number_, ": ", pcap_geterr(pcap_),
+                                         "; what follows is not read"));
+    fragments_.give_up();  // nothing more will come of them
+    return next(record);
   }
   read(*header, data, record);
   return true;
-}
-
-// At the end nothing more will come of datagrams that are not whole.
-absl::StatusOr<bool> Pcap::finish(Record& record) {
-  fragments_.give_up();
-  return take_given_up(record);
 }
 
 // The frames of datagrams that were given up, as one record.

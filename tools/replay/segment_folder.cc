@@ -13,7 +13,8 @@ namespace penstock::replay {
 absl::Status SegmentFolder::prepare() {
   std::error_code error;
   std::filesystem::create_directory(path_, error);
-  if (std::filesystem::exists(path_) && !std::filesystem::is_directory(path_)) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path_, ignored) && !std::filesystem::is_directory(path_, ignored)) {
     return absl::FailedPreconditionError(
         cat("--segments ", path_, ": is not a folder; name a new or an empty one"));
   }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/shard_harness.h"
@@ -32,6 +33,22 @@ Fd sigterm() {
   ::sigaddset(&set, SIGTERM);
   EXPECT_EQ(::pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
   return Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+TEST(Outbox, SparesHalfOfItsPlacesAndBytes) {
+  LimitsPlan limits{};
+  limits.segments_held = 5;
+  limits.segment_bytes_held = 1000;
+  KeeperStats stats;
+  Outbox outbox(limits, stats);
+  EXPECT_EQ(outbox.spare(), 2u);
+  const std::vector<std::byte> bytes(500);
+  ASSERT_TRUE(outbox.add({1, 0, 0, 0, 0, Fd()}, bytes).ok());
+  EXPECT_EQ(outbox.spare(), 1u);
+  ASSERT_TRUE(outbox.add({2, 0, 0, 0, 0, Fd()}, std::span(bytes).first(1)).ok());
+  EXPECT_EQ(outbox.spare(), 0u);
+  outbox.acknowledge(2);
+  EXPECT_EQ(outbox.spare(), 1u);
 }
 
 // A keeper that no penstockd talks to, and a shard that has had late copies for kBuckets.

@@ -108,6 +108,12 @@ INSTANTIATE_TEST_SUITE_P(
         JsonCase{"what_stands_for_bytes",
                  "{\"t\":1,\"packet\":\"\\udcff\xf4\x8f\xbe\x80\\udbff\\udfff\xf4\x8f\xbd\xbf.\"}",
                  "1000 udp \xff\xf4\x8f\xbe\x80\xf4\x8f\xbf\xbf\xf4\x8f\xbd\xbf."},
+        JsonCase{"begins_like_what_stands_for_bytes",
+                 "{\"t\":1,\"packet\":\"\xf4\x8f\xbf"
+                 "A\xf4\x8f\xff\"}",
+                 "1000 udp \xf4\x8f\xbf"
+                 "A\xf4\x8f\xff"},
+        JsonCase{"half_a_pair", R"({"t":1,"packet":"audbff\udf80"})", "! line 1: no JSON"},
         JsonCase{"no_json", "{\"t\":1", "! line 1: no JSON: parse error"},
         JsonCase{"beyond_a_double", R"({"t":1e900,"packet":"a"})",
                  "! line 1: no JSON: number overflow"},
@@ -313,6 +319,41 @@ TEST(Pcap, GivesUpFragmentsThatDoNotFit) {
     }
     EXPECT_EQ(frames, c.frames.size()) << c.name;
   }
+}
+
+TEST(Pcap, FragmentsOfACutFileAreGivenUp) {
+  using penstock::testing::pieces;
+  using penstock::testing::Pkt;
+  const auto p = pieces(Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(kLong).build(), 2000);
+  const std::string file = pcap_of({p[0], p[1]});
+  const auto input = open_input(Bytes::of(file.substr(0, file.size() - 1)), {8125});
+  ASSERT_TRUE(input.ok());
+  Record record;
+  ASSERT_TRUE(*(*input)->next(record));
+  EXPECT_EQ(record.frames, 0u);
+  ASSERT_TRUE(*(*input)->next(record));
+  EXPECT_EQ(record.frames, 1u);
+  EXPECT_EQ(record.verdict, packet::Verdict::kFragment);
+  EXPECT_FALSE((*input)->next(record).ok());
+  EXPECT_FALSE((*input)->next(record).ok());
+}
+
+// The same identification again, while another datagram waits.
+TEST(Pcap, EachFragmentWaitsForItsOwnSecond) {
+  using penstock::testing::pieces;
+  using penstock::testing::Pkt;
+  const auto frame = Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(kLong).build();
+  const auto at = [](uint32_t ms, const penstock::testing::Bytes& f) {
+    return pcap_frame(5 + ms / 1000, ms % 1000 * 1000, std::string(f.begin(), f.end()));
+  };
+  const auto w = pieces(frame, 2000, 1);
+  const auto k = pieces(frame, 2000, 2);
+  const auto a = pieces(frame, 2000, 3);
+  const std::string file = pcap_header(1) + at(0, w[0]) + at(100, k[0]) + at(100, k[1]) +
+                           at(500, a[0]) + at(900, k[0]) + at(1600, a[1]) + at(1700, k[1]);
+  EXPECT_THAT(read_bytes(file).records,
+              ::testing::AllOf(::testing::Contains(cat("6700 udp ", kLong)),
+                               ::testing::Not(::testing::Contains(cat("6600 udp ", kLong)))));
 }
 
 TEST(Pcap, FragmentsWaitForASecond) {
