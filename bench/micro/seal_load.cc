@@ -12,8 +12,7 @@
 // seconds without a seal and the busy intervals tell how often it does.
 //
 // The shard's thread has real-time priority, if it may, so that the kernel's own threads run on the
-// other core. The keeper's has not, as in the data plane: with it (chrt for the whole bench) they
-// find no core but the shard's.
+// other core. The keeper's has not, as in the data plane.
 //
 //   bench_seal_load [share of the peak rate, percent] [contexts] [intervals] [descriptors]
 #include <pthread.h>
