@@ -6,14 +6,15 @@
 namespace penstock {
 namespace {
 
-// Work of one poll, a few microseconds each; as often as many lines came since the one before, so
-// that a shard whose passes are long is clean before the next flip as well.
+// Work of one poll, one or two microseconds; as often as many bytes came since the one before, so
+// that a shard whose passes are long is clean before the next flip as well. Bytes: of lines, each
+// may have thousands of values.
 constexpr uint32_t kSlotsPerPoll = 128;
 constexpr uint32_t kAhead = 8;  // slots are fetched before they are looked at
 constexpr uint32_t kMembersPerPoll = 512;
 constexpr uint32_t kIdsPerPoll = 512;
-constexpr uint64_t kLinesOfPoll = 1024;  // some 50 us
-constexpr uint64_t kPollsAtOnce = 32;
+constexpr uint64_t kBytesOfPoll = 16 * 1024;  // some 10 us at the least
+constexpr uint64_t kPollsAtOnce = 512;
 
 }  // namespace
 
@@ -47,11 +48,11 @@ void ShardState::flip() {
 // One step of giving back what the drained generation held, and then of looking for contexts that
 // have not been seen for too long.
 void ShardState::clean() {
-  const uint64_t lines_now = stats.lines.get();
-  if (phase == Phase::kIdle) clean_lines = lines_now;
+  const uint64_t bytes_now = stats.bytes.get();
+  if (phase == Phase::kIdle) clean_bytes = bytes_now;
   const auto polls =
-      static_cast<uint32_t>(std::min(1 + (lines_now - clean_lines) / kLinesOfPoll, kPollsAtOnce));
-  clean_lines = lines_now;
+      static_cast<uint32_t>(std::min(1 + (bytes_now - clean_bytes) / kBytesOfPoll, kPollsAtOnce));
+  clean_bytes = bytes_now;
   switch (phase) {
     case Phase::kIdle:
       phase = Phase::kSlots;

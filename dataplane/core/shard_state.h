@@ -109,7 +109,7 @@ struct ShardState {
   uint32_t cleaned_epoch = 0;  // sealed_epoch, or one less
   uint32_t clean_cursor = 0;
   int64_t clean_ms = 0;
-  uint64_t clean_lines = 0;  // stats.lines at the last step
+  uint64_t clean_bytes = 0;  // stats.bytes at the last step
   Now now{};
   size_t lines = 0;        // in `batch`
   int32_t now_offset = 0;  // `now` in the open generation
