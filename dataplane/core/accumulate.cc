@@ -122,12 +122,12 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
     // Its copy is a distribution of the bucket of that time.
     const bool histogram = kind_of(metric.type) == Kind::kHistogram;
     if (!histogram || plan.dogstatsd.copy_histograms == 0 || finite == 0) return;
-    (carry_metric(line) ? burst.copied : burst.copies_unkept) += finite;
+    (carry_metric(line, metric.values) ? burst.copied : burst.copies_unkept) += finite;
     return;
   }
   burst.nan_inf += metric.values - finite;
   if (finite == 0) return;
-  if (!carry_metric(line)) {
+  if (!carry_metric(line, metric.values)) {
     burst.carry_full += finite;
     return;
   }
@@ -135,11 +135,11 @@ void ShardState::carry_timestamped(const Line& line, const Metric& metric) {
 }
 
 // False: there is no room.
-bool ShardState::carry_metric(const Line& line) {
+bool ShardState::carry_metric(const Line& line, size_t values) {
   const std::string_view text = line.text->text();
   const CarryBuffer::Record record{now.unix_ms, line.origin, static_cast<uint32_t>(text.size()),
                                    dogstatsd::Class::kMetric};
-  return open().carry.add(record, text);
+  return open().carry.add(record, text, values);
 }
 
 // The context's slot in the open generation; null if the context is no longer the one meant.

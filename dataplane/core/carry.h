@@ -10,8 +10,9 @@
 namespace penstock {
 
 // Messages that are not aggregated - events, service checks, timestamped samples - as they came,
-// until the keeper enriches them and writes them into the Segment. They passed the parser. Bounded;
-// one for each generation.
+// until the keeper enriches them and writes them into the Segment. They passed the parser. Bounded
+// in what they take here and, since a value of two bytes becomes a row of some twenty while the
+// Segment is written, in half of what they take there. One for each generation.
 class CarryBuffer {
  public:
   struct Record {
@@ -23,10 +24,12 @@ class CarryBuffer {
 
   explicit CarryBuffer(uint64_t bytes) : limit_(bytes), bytes_(bytes + simd::kPadding) {}
 
-  // False: full.
-  bool add(const Record& record, std::string_view line) {
+  // Of a metric with `values`. False: full.
+  bool add(const Record& record, std::string_view line, size_t values = 0) {
     const size_t size = padded(line.size());
-    if (size > limit_ - used_) return false;
+    const size_t charge = size + values * kValueBytes;
+    if (charge > limit_ - charged_) return false;
+    charged_ += charge;
     std::memcpy(bytes_.data() + used_, &record, sizeof record);
     std::memcpy(bytes_.data() + used_ + sizeof record, line.data(), line.size());
     used_ += size;
@@ -45,15 +48,17 @@ class CarryBuffer {
     }
   }
 
-  void clear() { used_ = 0; }
-  [[nodiscard]] bool empty() const { return used_ == 0; }
+  void clear() { used_ = charged_ = 0; }
 
  private:
+  static constexpr size_t kValueBytes = 8;
+
   static size_t padded(size_t line) { return sizeof(Record) + (line + 7) / 8 * 8; }
 
   const size_t limit_;
   LazyArray<char> bytes_;
   size_t used_ = 0;
+  size_t charged_ = 0;  // at least used_
 };
 
 }  // namespace penstock

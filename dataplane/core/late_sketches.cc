@@ -1,5 +1,7 @@
 #include "dataplane/core/late_sketches.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "dataplane/api/sketch.h"
@@ -22,6 +24,10 @@ uint64_t context_bytes(std::string_view key) {
   return heap(kTreeNode + sizeof(LateSketches::Bucket::value_type)) + heap(key.size() + 1) +
          bin_bytes(kBinsFirst);
 }
+uint64_t context_bytes(const LateSketches::Bucket::value_type& context) {
+  return context_bytes(context.first) - bin_bytes(kBinsFirst) +
+         bin_bytes(context.second.bins.capacity());
+}
 
 }  // namespace
 
@@ -29,27 +35,64 @@ bool LateSketches::add(int64_t bucket_start, std::string_view key, double value,
                        double scaled) {
   auto bucket = buckets_.find(bucket_start);
   if (bucket == buckets_.end()) {
-    if (!has_room(kBucketBytes + context_bytes(key))) return false;
+    if (!make_room(kBucketBytes + context_bytes(key), bucket_start)) return false;
     bucket = buckets_.try_emplace(bucket_start).first;
     used_ += kBucketBytes;
   }
   auto context = bucket->second.find(key);
   if (context == bucket->second.end()) {
-    if (!has_room(context_bytes(key))) return false;
+    if (!make_room(context_bytes(key), bucket_start)) return false;
     context = bucket->second.try_emplace(std::string(key)).first;
     context->second.bins.reserve(kBinsFirst);
     used_ += context_bytes(key);
   }
   Sketch& sketch = context->second;
-  if (sketch.bins.size() == sketch.bins.capacity() && !grow(sketch)) return false;
+  if (sketch.bins.size() == sketch.bins.capacity() && !grow(bucket_start, sketch)) return false;
   ++sketch.values;
   sketch.totals.add(value, weight, scaled);
   sketch.bins.push_back({sketch::key_of(value), weight});
   return true;
 }
 
-std::optional<int64_t> LateSketches::first() const {
-  return buckets_.empty() ? std::nullopt : std::optional(buckets_.begin()->first);
+uint64_t LateSketches::distance(int64_t bucket_start) const {
+  const auto a = static_cast<uint64_t>(bucket_start);
+  const auto b = static_cast<uint64_t>(sealing_);
+  return bucket_start < sealing_ ? b - a : a - b;
+}
+
+// By giving up contexts of buckets that are further away than `bucket_start`, the furthest first.
+bool LateSketches::make_room(uint64_t bytes, int64_t bucket_start) {
+  while (bytes > limit_ - used_) {
+    if (buckets_.empty()) return false;
+    const auto last = std::prev(buckets_.end());
+    const auto furthest =
+        distance(last->first) < distance(buckets_.begin()->first) ? buckets_.begin() : last;
+    if (distance(furthest->first) <= distance(bucket_start)) return false;
+    const auto context = furthest->second.begin();
+    given_up_ += context->second.values;
+    used_ -= context_bytes(*context);
+    furthest->second.erase(context);
+    if (furthest->second.empty()) {
+      buckets_.erase(furthest);
+      used_ -= kBucketBytes;
+    }
+  }
+  return true;
+}
+
+std::vector<int64_t> LateSketches::nearest(int64_t before, size_t at_most) const {
+  const auto end = buckets_.lower_bound(before);
+  auto left = buckets_.lower_bound(std::min(sealing_, before));
+  auto right = left;
+  std::vector<int64_t> starts;
+  for (; at_most != 0 && (left != buckets_.begin() || right != end); --at_most) {
+    const bool earlier =
+        right == end ||
+        (left != buckets_.begin() && distance(std::prev(left)->first) <= distance(right->first));
+    starts.push_back(earlier ? (--left)->first : (right++)->first);
+  }
+  std::ranges::sort(starts);
+  return starts;
 }
 
 LateSketches::Bucket LateSketches::take(int64_t bucket_start) {
@@ -57,32 +100,30 @@ LateSketches::Bucket LateSketches::take(int64_t bucket_start) {
   if (node.empty()) return {};
   Bucket bucket = std::move(node.mapped());
   used_ -= kBucketBytes;
-  for (auto& [key, sketch] : bucket) {
-    tidy(sketch);
-    used_ -= context_bytes(key) - bin_bytes(kBinsFirst) + bin_bytes(sketch.bins.capacity());
+  for (auto& context : bucket) {
+    tidy(context.second);
+    used_ -= context_bytes(context);
   }
   return bucket;
 }
 
-uint64_t LateSketches::give_up() {
-  uint64_t values = 0;
+void LateSketches::give_up() {
   for (const auto& [start, bucket] : buckets_) {
-    for (const auto& [key, sketch] : bucket) values += sketch.values;
+    for (const auto& [key, sketch] : bucket) given_up_ += sketch.values;
   }
   buckets_.clear();
   used_ = 0;
-  return values;
 }
 
 // Makes room for a bin: by sorting, where at least half has come since the last time, else, or if
 // that did not give back half, by taking twice as much. So no client can make it sort for each
 // value. False: the limit is reached.
-bool LateSketches::grow(Sketch& sketch) {
+bool LateSketches::grow(int64_t bucket_start, Sketch& sketch) {
   const size_t before = sketch.bins.capacity();
   if (sketch.normal <= before / 2) tidy(sketch);
   if (sketch.bins.size() <= before / 2) return true;
   // Both are there while the bins move.
-  if (!has_room(bin_bytes(2 * before))) return sketch.bins.size() < before;
+  if (!make_room(bin_bytes(2 * before), bucket_start)) return sketch.bins.size() < before;
   sketch.bins.reserve(2 * before);
   used_ += bin_bytes(2 * before) - bin_bytes(before);
   return true;

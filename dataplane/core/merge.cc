@@ -106,9 +106,9 @@ void Merge::for_each_id(const Sealed& sealed, const Fn& fn) const {
   constexpr uint32_t kAhead = 8;
   const ShardState& shard = *sealed.shard;
   const Generation& generation = *sealed.generation;
-  for (uint32_t id = 0; id < sealed.contexts_high; ++id) {
+  for (uint32_t id = 0; id < generation.contexts_high; ++id) {
     const uint32_t ahead = id + kAhead;
-    if (ahead < sealed.contexts_high && generation.slots[ahead].touched()) {
+    if (ahead < generation.contexts_high && generation.slots[ahead].touched()) {
       const char* key = shard.contexts.key(ahead).data();
       __builtin_prefetch(key);
       __builtin_prefetch(key + 64);

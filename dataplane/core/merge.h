@@ -16,8 +16,7 @@ struct ShardState;
 struct Sealed {
   const ShardState* shard;
   const Generation* generation;
-  uint32_t epoch;          // in which it was sealed; contexts born later have nothing to do with it
-  uint32_t contexts_high;  // ContextTable::high() then
+  uint32_t epoch;  // in which it was sealed; contexts born later have nothing to do with it
 };
 
 // Merges the sealed generations by canonical key and kind and writes a row for each

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 
 #include "dataplane/core/carry_writer.h"
 #include "dataplane/core/late_sketches.h"
@@ -30,11 +29,12 @@ struct Sealer::State {
 
   // What the keeper holds of a shard.
   static Sealed sealed_of(const ShardState& shard) {
-    return {&shard, &shard.held(), shard.held_epoch(), shard.held().contexts_high};
+    return {&shard, &shard.held(), shard.held_epoch()};
   }
   // What a shard without a thread has not sealed.
   static Sealed open_of(ShardState& shard) {
-    return {&shard, &shard.open(), shard.sealed_epoch + 1, shard.contexts.high()};
+    shard.open().contexts_high = shard.contexts.high();
+    return {&shard, &shard.open(), shard.sealed_epoch + 1};
   }
 
   std::vector<std::byte> write(int64_t bucket_start, std::span<const Sealed> sealed);
@@ -100,8 +100,7 @@ std::vector<std::byte> Sealer::seal(int64_t bucket_start) {
   return bytes;
 }
 
-std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now now,
-                                                      size_t late_at_most) {
+std::vector<std::byte> Sealer::seal_rest(int64_t bucket_start, Now now) {
   std::vector<Sealed> rest;
   for (ShardState* shard : state_->shards) {
     while (shard->poll_epoch(now)) {  // cleans up, so that only what is not sealed is left
@@ -111,29 +110,27 @@ std::vector<std::vector<std::byte>> Sealer::seal_rest(int64_t bucket_start, Now 
     if (State::holds(*shard)) rest.push_back(State::sealed_of(*shard));
     rest.push_back(State::open_of(*shard));
   }
-  std::vector<std::vector<std::byte>> segments;
-  if (auto bytes = state_->write(bucket_start, rest); !bytes.empty())
-    segments.push_back(std::move(bytes));
-  for (auto& bytes : seal_late(std::numeric_limits<int64_t>::max(), late_at_most))
-    segments.push_back(std::move(bytes));
-  state_->stats.copies_unkept.add(state_->late.give_up());
-  return segments;
+  return state_->write(bucket_start, rest);
 }
 
 std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before, size_t at_most) {
   std::vector<std::vector<std::byte>> segments;
-  while (segments.size() < at_most) {
-    const auto bucket = state_->late.first();
-    if (!bucket || *bucket >= before) break;
-    segments.push_back(state_->write_late(*bucket));
-  }
+  for (const int64_t bucket : state_->late.nearest(before, at_most))
+    segments.push_back(state_->write_late(bucket));
   return segments;
+}
+
+void Sealer::give_up_late() {
+  state_->late.give_up();
+  state_->stats.copies_unkept.add(state_->late.take_given_up());
 }
 
 std::vector<std::byte> Sealer::State::write(int64_t bucket_start, std::span<const Sealed> sealed) {
   segment::Writer writer({instance, sequence + 1, bucket_start, plan.interval_s, 0});
   if (plan.dogstatsd.copy_histograms != 0) {
+    late.sealing(bucket_start);
     for (const Sealed& s : sealed) stats.copies_unkept.add(carry.copy(s.generation->carry, late));
+    stats.copies_unkept.add(late.take_given_up());
   }
   merge(bucket_start, sealed, writer);
   samples = 0;

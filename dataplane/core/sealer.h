@@ -43,17 +43,16 @@ class Sealer {
   std::vector<std::byte> seal(int64_t bucket_start);
 
   // The Segments of buckets that start before `before` (Unix s) and got distributions after they
-  // were sealed (ruling 5; only copies of timestamped histogram samples do). Call after `seal`,
-  // with its bucket. Mostly none. They stand for no samples. At most `at_most`, the earliest; the
-  // others wait.
+  // were sealed (ruling 5; only copies of timestamped histogram samples do), the earliest first.
+  // Call after `seal`, with its bucket. Mostly none. They stand for no samples. At most `at_most`,
+  // those nearest to that bucket; the others wait.
   std::vector<std::vector<std::byte>> seal_late(int64_t before, size_t at_most = SIZE_MAX);
 
-  // At a stop, the last of all, after the shards' threads have ended: seals all that is left, one
-  // Segment of the open bucket, and those of seal_late; none without rows. Cleans nothing up.
-  // Of seal_late there are at most `late_at_most`; what is left, of later buckets, goes to
-  // copies_unkept.
-  std::vector<std::vector<std::byte>> seal_rest(int64_t bucket_start, Now now,
-                                                size_t late_at_most = SIZE_MAX);
+  // At a stop, after the shards' threads have ended: the Segment of the open bucket, with all that
+  // is left. Cleans nothing up; only `seal_late` of all buckets and `give_up_late` may follow.
+  std::vector<std::byte> seal_rest(int64_t bucket_start, Now now);
+  // What waits for its bucket, or for a place, goes to copies_unkept.
+  void give_up_late();
 
   // Of the last `seal` or `seal_rest`: sequence number of the newest Segment (0: none yet), its
   // rows, and the samples behind them.

@@ -77,7 +77,7 @@ struct ShardState {
   void take_new(const Line& line);
   void leave_out(size_t samples);
   LineTarget learn(const Line& line, const dogstatsd::Metric& metric);
-  bool carry_metric(const Line& line);
+  bool carry_metric(const Line& line, size_t values);
   void remember(const Line& line, const LineTarget& target);
   void carry_timestamped(const Line& line, const dogstatsd::Metric& metric);
   Slot* touch(const LineTarget& target);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "dataplane/api/segment.h"
@@ -37,10 +38,11 @@ void Keeper::run() {
 
 size_t Keeper::finish() {
   // The bucket that was open when the stop came takes what arrived during it, too.
-  for (const auto& segment :
-       p_.sealer.seal_rest(clock_.open_bucket(), Now{wall_ms()}, p_.outbox.spare())) {
-    hold(segment);
-  }
+  const size_t late = p_.outbox.spare();
+  hold(p_.sealer.seal_rest(clock_.open_bucket(), Now{wall_ms()}));
+  for (const auto& segment : p_.sealer.seal_late(std::numeric_limits<int64_t>::max(), late))
+    hold(segment, /*pushes_out=*/false);
+  p_.sealer.give_up_late();
   p_.stats.drained.set(1);
   spdlog::info("drained; {} Segments to deliver", p_.outbox.held().size());
   const int64_t deadline_ms = monotonic_ms() + kDeliverMs;
@@ -89,11 +91,13 @@ void Keeper::seal(int64_t bucket_start) {
   while (!p_.sealer.ready() && monotonic_ms() < deadline_ms) ::usleep(100);
   const size_t late = std::min(kLateMax, p_.outbox.spare());
   hold(p_.sealer.seal(bucket_start));
-  for (const auto& segment : p_.sealer.seal_late(bucket_start, late)) hold(segment);
+  for (const auto& segment : p_.sealer.seal_late(bucket_start, late)) {
+    hold(segment, /*pushes_out=*/false);
+  }
   wake_shards();
 }
 
-void Keeper::hold(std::span<const std::byte> segment) {
+void Keeper::hold(std::span<const std::byte> segment, bool pushes_out) {
   if (segment.empty()) return;
   const absl::StatusOr<segment::Reader> reader = segment::Reader::open(segment);
   if (!reader.ok()) {  // our own bytes: memory is broken, and so is every promise
@@ -102,9 +106,10 @@ void Keeper::hold(std::span<const std::byte> segment) {
   }
   const segment::Meta& meta = reader->meta();
   last_sequence_ = meta.sequence;
-  const absl::Status held = p_.outbox.add(
-      {meta.sequence, meta.bucket_start, reader->rows(), meta.samples, segment.size(), Fd()},
-      segment);
+  HeldSegment entry{meta.sequence, meta.bucket_start, reader->rows(),
+                    meta.samples,  segment.size(),    Fd()};
+  const absl::Status held = pushes_out ? p_.outbox.add(std::move(entry), segment)
+                                       : p_.outbox.add_beside(std::move(entry), segment);
   if (!held.ok()) spdlog::error("Segment {} given up: {}", meta.sequence, held.ToString());
 }
 

@@ -55,7 +55,8 @@ class Keeper {
   void wait(int64_t timeout_ms);
   void tick(int64_t now_ms);
   void seal(int64_t bucket_start);
-  void hold(std::span<const std::byte> segment);
+  // `pushes_out`: older ones, where there is no room.
+  void hold(std::span<const std::byte> segment, bool pushes_out = true);
   void wake_shards();
 
   Parts p_;

@@ -38,6 +38,15 @@ absl::Status Outbox::add(HeldSegment segment, std::span<const std::byte> bytes) 
   return absl::OkStatus();
 }
 
+absl::Status Outbox::add_beside(HeldSegment segment, std::span<const std::byte> bytes) {
+  const uint64_t room = limits_.segment_bytes_held - std::min(limits_.segment_bytes_held, bytes_);
+  if (!held_.empty() && (held_.size() >= limits_.segments_held || bytes.size() > room)) {
+    give_up(segment);
+    return absl::ResourceExhaustedError("no room beside those held for penstockd");
+  }
+  return add(std::move(segment), bytes);
+}
+
 void Outbox::acknowledge(uint64_t sequence) {
   const auto it = std::find_if(held_.begin(), held_.end(),
                                [&](const HeldSegment& s) { return s.sequence == sequence; });

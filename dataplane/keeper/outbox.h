@@ -33,6 +33,10 @@ class Outbox {
   // given up and counted.
   absl::Status add(HeldSegment segment, std::span<const std::byte> bytes);
 
+  // The same of a Segment that must not push out another: where it would, it is given up itself,
+  // and an error says so.
+  absl::Status add_beside(HeldSegment segment, std::span<const std::byte> bytes);
+
   // penstockd has it: forgets it. Unknown sequences (given up meanwhile) are ignored.
   void acknowledge(uint64_t sequence);
 

@@ -292,10 +292,9 @@ void Simulation::finish() {
   const int64_t bucket = clock_.open_bucket();
   expect(bucket, take(true));
   reference_.seal_late(std::numeric_limits<int64_t>::max());
-  Lines actual;
-  for (const auto& segment : engine_.sealer().seal_rest(bucket, now())) {
-    for (std::string& line : engine_.lines(segment)) actual.push_back(std::move(line));
-  }
+  Lines actual = engine_.lines(engine_.sealer().seal_rest(bucket, now()));
+  for (std::string& line : engine_.late_lines(std::numeric_limits<int64_t>::max()))
+    actual.push_back(std::move(line));
   compare(bucket, std::move(actual), expected_lines());
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <set>
 #include <thread>
 
@@ -139,6 +140,8 @@ int64_t bucket_of(std::span<const std::byte> bytes) {
   return reader->meta().bucket_start;
 }
 
+constexpr int64_t kEver = std::numeric_limits<int64_t>::max();
+
 // Rulings, 5.
 TEST(Sealer, GivesCopiesWithATimestampToTheirBuckets) {
   auto plan = test_plan();
@@ -159,30 +162,36 @@ TEST(Sealer, GivesCopiesWithATimestampToTheirBuckets) {
   EXPECT_THAT(bench.sealer->seal_late(kBucket), IsEmpty());
 
   bench.send("g:1|g");
-  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now);
-  ASSERT_EQ(rest.size(), 2u);
-  EXPECT_EQ(bucket_of(rest[0]), kBucket + 10);
-  EXPECT_EQ(bucket_of(rest[1]), kBucket + 100);
+  EXPECT_EQ(bucket_of(bench.sealer->seal_rest(kBucket + 10, bench.now)), kBucket + 10);
+  const auto rest = bench.sealer->seal_late(kEver);
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(bucket_of(rest[0]), kBucket + 100);
   EXPECT_EQ(bench.sealer->sequence(), 4u);
   EXPECT_EQ(bench.keeper.points_sealed.get(), 5u);
   bench.check_ledger(true);
 }
 
+// The nearest: one client with old times does not keep the others' waiting.
 TEST(Sealer, GivesSomeLateBucketsAndTheOthersLater) {
   auto plan = test_plan();
   plan->dogstatsd.copy_histograms = 1;
   Bench bench(std::move(plan));
-  bench.send("h:1|h|T10\nh:1:2|h|T20\nh:1:2|h|T30\nh:1|h|@0.1|T40\ni:1|h|T40");
+  bench.send(absl::StrCat("h:1|h|T10\nh:1:2|h|T20\nh:1:2|h|T30\nh:1|h|@0.1|T40\ni:1|h|T40\nh:1|h|T",
+                          kBucket + 50));
   bench.seal();
   const auto first = bench.sealer->seal_late(kBucket, 2);
   ASSERT_EQ(first.size(), 2u);
-  EXPECT_EQ(bucket_of(first[1]), 20);
-  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now, 1);
-  ASSERT_EQ(rest.size(), 1u);
-  EXPECT_EQ(bucket_of(rest[0]), 30);
-  EXPECT_EQ(bench.keeper.copies_unkept.get(), 2u);
-  EXPECT_EQ(bench.sealer->sequence(), 3u);
-  EXPECT_EQ(bench.keeper.points_sealed.get(), 3u);
+  EXPECT_EQ(bucket_of(first[0]), 30);
+  EXPECT_EQ(bucket_of(first[1]), 40);
+  EXPECT_THAT(bench.sealer->seal_rest(kBucket + 10, bench.now), IsEmpty());
+  const auto rest = bench.sealer->seal_late(kEver, 2);
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_EQ(bucket_of(rest[0]), 20);
+  EXPECT_EQ(bucket_of(rest[1]), kBucket + 50);
+  bench.sealer->give_up_late();
+  EXPECT_EQ(bench.keeper.copies_unkept.get(), 1u);
+  EXPECT_EQ(bench.sealer->sequence(), 4u);
+  EXPECT_EQ(bench.keeper.points_sealed.get(), 5u);
   bench.check_ledger(true);
 }
 
@@ -193,7 +202,8 @@ TEST(Sealer, TakesACopyOfTheLatestTimeThereIs) {
   Bench bench(std::move(plan));
   bench.send("h:1|h|T9223372036854775807");
   EXPECT_THAT(bench.seal(), IsEmpty());
-  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now);
+  EXPECT_THAT(bench.sealer->seal_rest(kBucket + 10, bench.now), IsEmpty());
+  const auto rest = bench.sealer->seal_late(kEver);
   ASSERT_EQ(rest.size(), 1u);
   EXPECT_EQ(bucket_of(rest[0]), 9'223'372'036'854'775'800);
 }
@@ -270,9 +280,8 @@ TEST(Sealer, SealsTheRestAtAStop) {
   Bench bench(test_plan(), 2);
   bench.send("a:1|c", 0);
   bench.send("a:10|c", 1);
-  const auto segments = bench.sealer->seal_rest(kBucket, bench.now);
-  ASSERT_EQ(segments.size(), 1u);
-  EXPECT_THAT(rows_of(segments[0]), ElementsAre("counter a[h]# 11"));
+  EXPECT_THAT(rows_of(bench.sealer->seal_rest(kBucket, bench.now)),
+              ElementsAre("counter a[h]# 11"));
   bench.check_ledger(true);
 }
 
@@ -293,11 +302,10 @@ TEST(Sealer, SealsTheRestOfALateShardToo) {
       absl::StrCat("a:100|c\nnew:1|c\nh:2|h\ns:x:y|s\ng:2|g\nt:2|g|T5\nh:2|h|T", kBucket + 10), 1,
       /*arrival=*/1);
   bench.send("b:1|g\nc:7|c", 0);
-  const auto segments = bench.sealer->seal_rest(kBucket + 10, bench.now);
-  ASSERT_EQ(segments.size(), 1u);
-  EXPECT_EQ(bucket_of(segments[0]), kBucket + 10);
+  const auto rest = bench.sealer->seal_rest(kBucket + 10, bench.now);
+  EXPECT_EQ(bucket_of(rest), kBucket + 10);
   EXPECT_THAT(
-      rows_of(segments[0]),
+      rows_of(rest),
       UnorderedElementsAre(
           "counter a[h]# 110", "counter c[h]# 7", "counter new[h]# 1", "counter once[h]# 0",
           "gauge b[h]# 1", "gauge g[h]# 2", "gauge t[h]# 1 at 5", "gauge t[h]# 2 at 5",
@@ -370,7 +378,7 @@ TEST(Sealer, LosesNothingBetweenThreads) {
   }
   stop = true;
   for (std::thread& t : threads) t.join();
-  for (const auto& bytes : bench.sealer->seal_rest(start + 10, bench.now)) counted.add(bytes);
+  counted.add(bench.sealer->seal_rest(start + 10, bench.now));
   EXPECT_GE(bench.keeper.segments_sealed.get(), kSegments);
   EXPECT_EQ(counted.sum, static_cast<double>(bench.sum(&ShardStats::packets)));
   bench.check_ledger(true);

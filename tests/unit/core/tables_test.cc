@@ -1,14 +1,17 @@
 // The shard's tables, each alone: line memo, contexts, set members, samples, sketch.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "dataplane/core/context_key.h"
 #include "dataplane/core/context_table.h"
@@ -21,6 +24,11 @@ namespace penstock {
 namespace {
 
 using segment::Kind;
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
+using ::testing::IsEmpty;
+
+constexpr int64_t kEver = std::numeric_limits<int64_t>::max();
 
 TEST(LineMemo, FindsExactlyWhatWasPutIn) {
   LineMemo memo(1 << 20, 7);
@@ -242,20 +250,65 @@ TEST(SampleTotals, TheAverageOfASketchIsRoundedOnce) {
 
 TEST(LateSketches, TakesBucketsInOrderOfTime) {
   LateSketches late(1 << 20);
-  EXPECT_EQ(late.first(), std::nullopt);
+  const auto nearest = [&](int64_t sealing, int64_t before, size_t at_most) {
+    late.sealing(sealing);
+    return late.nearest(before, at_most);
+  };
+  EXPECT_THAT(nearest(0, kEver, SIZE_MAX), IsEmpty());
   EXPECT_TRUE(late.add(20, "a", 2, 1, 1));
   EXPECT_TRUE(late.add(10, "a", 1, 2, 2.5));
   EXPECT_TRUE(late.add(20, "a", 1, 1, 1));
-  EXPECT_EQ(late.first(), 10);
+  EXPECT_THAT(nearest(30, kEver, SIZE_MAX), ElementsAre(10, 20));
   EXPECT_TRUE(late.take(0).empty());
   const auto first = late.take(10);
   ASSERT_EQ(first.size(), 1u);
   EXPECT_EQ(first.at("a").totals.of_distribution().sum, 2.5);
-  EXPECT_EQ(late.first(), 20);
+  EXPECT_THAT(nearest(30, kEver, SIZE_MAX), ElementsAre(20));
   const auto second = late.take(20);
   ASSERT_EQ(second.at("a").bins.size(), 2u);
   EXPECT_EQ(second.at("a").bins[0].key, 1338);
-  EXPECT_EQ(late.first(), std::nullopt);
+  EXPECT_THAT(nearest(30, kEver, SIZE_MAX), IsEmpty());
+}
+
+TEST(LateSketches, GivesTheNearestBuckets) {
+  LateSketches late(1 << 20);
+  for (const int64_t start : {10, 40, 60, 80, 200}) late.add(start, "a", 1, 1, 1);
+  const struct {
+    int64_t sealing, before;
+    size_t at_most;
+    std::vector<int64_t> starts;
+  } kCases[] = {
+      {70, kEver, 3, {40, 60, 80}}, {70, 70, 2, {40, 60}}, {70, 70, 9, {10, 40, 60}},
+      {60, kEver, 1, {60}},         {60, 60, 1, {40}},     {500, 500, 2, {80, 200}},
+      {0, kEver, 2, {10, 40}},      {0, 0, 2, {}},         {70, kEver, 0, {}},
+      {150, kEver, 2, {80, 200}},
+  };
+  for (const auto& c : kCases) {
+    late.sealing(c.sealing);
+    EXPECT_THAT(late.nearest(c.before, c.at_most), ElementsAreArray(c.starts)) << c.sealing;
+  }
+}
+
+// Far ones, of a client whose times are milliseconds or nothing, on both sides.
+TEST(LateSketches, NearBucketsTakeTheRoomOfFarOnes) {
+  LateSketches late(100'000);
+  late.sealing(1'700'000'000);
+  int64_t future = 0;
+  while (late.add(1'700'000'000'000 + future, "f", 1, 1, 1)) ++future;
+  EXPECT_GT(future, 200);
+  EXPECT_EQ(late.take_given_up(), 0u);
+  int64_t past = 0;
+  while (late.add(10'000 - past, "p", 1, 1, 1)) ++past;
+  EXPECT_EQ(past, future);
+  EXPECT_EQ(late.take_given_up(), static_cast<uint64_t>(future));
+  uint64_t near = 0;
+  while (late.add(1'700'000'000, std::to_string(near), 1, 1, 1)) ++near;
+  EXPECT_GT(near, 300u);
+  EXPECT_EQ(late.take_given_up(), static_cast<uint64_t>(past));
+  EXPECT_THAT(late.nearest(kEver, SIZE_MAX), ElementsAre(1'700'000'000));
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(late.add(1'700'000'010, std::to_string(i), 1, 1, 1));
+  EXPECT_EQ(late.take(1'700'000'000).size(), near);
+  EXPECT_EQ(late.take_given_up(), 0u);
 }
 
 TEST(LateSketches, IsBoundedAndGivesItsRoomBack) {
@@ -263,10 +316,11 @@ TEST(LateSketches, IsBoundedAndGivesItsRoomBack) {
   LateSketches late(100'000);
   for (int round = 0; round < kRounds; ++round) {
     int kept = 0;
+    late.sealing(0);
     while (late.add(kept, "key" + std::to_string(kept), 1, 1, 1)) ++kept;
     EXPECT_GT(kept, 200);
     EXPECT_LT(kept, 400);
-    while (const auto first = late.first()) late.take(*first);
+    for (const int64_t start : late.nearest(kEver, SIZE_MAX)) late.take(start);
     // Few contexts take any number of values.
     for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(late.add(10, "a", i % 1000, 1, 1));
     EXPECT_EQ(late.take(10).at("a").totals.count, 100'000u);
