@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -88,7 +89,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
         return kUsage;
     }
   }
-  arguments.messages.assign(argv + optind + 1, argv + argc);  // the first is "explain"
+  arguments.messages.assign(argv + std::min(optind + 1, argc),
+                            argv + argc);  // the first is "explain"
   return std::nullopt;
 }
 

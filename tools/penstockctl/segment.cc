@@ -81,7 +81,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
         return complain("segment --help tells the options", kUsage);
     }
   }
-  const std::vector<std::string_view> words(argv + optind + 1, argv + argc);  // after "segment"
+  const std::vector<std::string_view> words(argv + std::min(optind + 1, argc),
+                                            argv + argc);  // after "segment"
   if (words.size() != 2 || words[0] != "cat")
     return complain("must be: segment cat FILE; see segment --help", kUsage);
   if (!arguments.config.empty() && !arguments.points)

@@ -53,8 +53,9 @@ absl::StatusOr<size_t> Bytes::read(char* out, size_t n) {
 }
 
 absl::StatusOr<std::string> Bytes::rest() {
-  std::string all = ahead_.substr(taken_);
-  taken_ = ahead_.size();
+  std::string all = std::move(ahead_);
+  all.erase(0, std::exchange(taken_, 0));
+  ahead_.clear();
   for (;;) {
     const size_t before = all.size();
     all.resize(before + kChunk);

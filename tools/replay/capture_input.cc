@@ -70,7 +70,7 @@ absl::StatusOr<bool> Capture::next(Record& record) {
   if (rest.size() < 4) return false;
   const uint32_t size = load_le32(rest);
   if (size == 0 || size > rest.size() - 4) return false;
-  at_ += 4 + size;
+  at_ += size_t{4} + size;
   ++number_;
   record = {};
   if (size > kMessageMax || !message_.ParseFromArray(rest.data() + 4, static_cast<int>(size))) {

@@ -11,6 +11,8 @@ constexpr size_t kEthernet = 14;
 constexpr size_t kIpv4 = 20;
 constexpr size_t kIpv6 = 40;
 constexpr size_t kDatagramMax = 65535;
+constexpr size_t kPieceBytes = 128;  // of a tree's node and two heads of heap blocks
+constexpr size_t kWaitingBytes = 512;
 
 void store_be16(uint8_t* out, size_t value) {
   out[0] = static_cast<uint8_t>(value >> 8);
@@ -55,9 +57,10 @@ std::span<const uint8_t> Fragments::add(std::span<const uint8_t> frame,
   const Key key = key_of(frame, piece);
   auto found = waiting_.find(key);
   if (found == waiting_.end()) {
-    if (waiting_.size() == kDatagramsMax) give_up(waiting_.find(by_age_.front()));
+    while (cost_ >= bytes_max_) give_up(waiting_.find(by_age_.front()));
     const auto age = by_age_.insert(by_age_.end(), key);
     found = waiting_.emplace(key, Datagram{time_ms, age, header_of(frame, piece)}).first;
+    charge(found->second, kWaitingBytes);
   }
   Datagram& datagram = found->second;
   ++datagram.frames;
@@ -104,7 +107,13 @@ bool Fragments::put(Datagram& datagram, std::span<const uint8_t> bytes,
   }
   datagram.pieces.emplace_hint(after, begin, std::vector<uint8_t>(bytes.begin(), bytes.end()));
   datagram.held += bytes.size();
+  charge(datagram, kPieceBytes + bytes.size());
   return true;
+}
+
+void Fragments::charge(Datagram& datagram, size_t bytes) {
+  datagram.cost += bytes;
+  cost_ += bytes;
 }
 
 void Fragments::expire(int64_t time_ms) {
@@ -125,6 +134,7 @@ void Fragments::give_up(Waiting::iterator datagram) {
 }
 
 void Fragments::remove(Waiting::iterator datagram) {
+  cost_ -= datagram->second.cost;
   by_age_.erase(datagram->second.age);
   waiting_.erase(datagram);
 }

@@ -17,8 +17,10 @@ namespace penstock::replay {
 // be, ends its datagram. One thread.
 class Fragments {
  public:
-  static constexpr int64_t kLifetimeMs = 1000;   // Reassembly's
-  static constexpr size_t kDatagramsMax = 4096;  // of 64 KiB; the oldest makes room
+  static constexpr int64_t kLifetimeMs = 1000;  // Reassembly's
+
+  // `bytes_max`: of memory, for those that wait and one more. The oldest make room.
+  explicit Fragments(size_t bytes_max = size_t{256} << 20) : bytes_max_(bytes_max) {}
 
   // Takes the piece of `frame` that `decode` called a fragment. If it is the last that was missing,
   // returns the datagram as one frame (valid until the next call) and sets `frames` to how many it
@@ -42,17 +44,21 @@ class Fragments {
     std::vector<uint8_t> header;                         // Ethernet and IP, of the first that came
     std::map<size_t, std::vector<uint8_t>> pieces = {};  // by offset
     size_t held = 0;                                     // bytes in `pieces`
+    size_t cost = 0;                                     // memory, at most
     size_t size = 0;                                     // of them all; 0: not known
     uint32_t frames = 0;
   };
   using Waiting = std::map<Key, Datagram>;
 
-  static bool put(Datagram& datagram, std::span<const uint8_t> bytes, const packet::Decoded& piece);
+  bool put(Datagram& datagram, std::span<const uint8_t> bytes, const packet::Decoded& piece);
+  void charge(Datagram& datagram, size_t bytes);
   void give_up(Waiting::iterator datagram);
   void remove(Waiting::iterator datagram);
 
+  const size_t bytes_max_;
   Waiting waiting_;
   std::list<Key> by_age_;  // of all that wait, the oldest first
+  size_t cost_ = 0;        // of them all
   uint32_t given_up_ = 0;
   std::vector<uint8_t> joined_;
 };

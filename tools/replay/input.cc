@@ -28,7 +28,8 @@ bool is_zstd(std::string_view start) {
 
 struct Unpacked {
   std::string bytes;
-  bool whole;  // else it ends in the middle of a frame, and what is there is good
+  absl::Status end;  // an error: they were damaged after what is there
+  bool cut = false;  // in the middle of a frame, after what is there
 };
 
 absl::StatusOr<Unpacked> unpack(std::string_view packed) {
@@ -43,30 +44,40 @@ absl::StatusOr<Unpacked> unpack(std::string_view packed) {
     const size_t left = ZSTD_decompressStream(stream.get(), &room, &in);
     out.resize(before + room.pos);
     if (ZSTD_isError(left) != 0) {
-      return absl::DataLossError(cat("zstd: ", ZSTD_getErrorName(left), " at byte ", in.pos));
+      const absl::Status end = absl::DataLossError(cat(
+          "zstd: ", ZSTD_getErrorName(left), " at byte ", in.pos, "; what follows is not read"));
+      if (out.empty()) return end;
+      return Unpacked{std::move(out), end};
     }
     if (out.size() > kUnpackedMax) {
       return absl::ResourceExhaustedError(
           cat("unpacks to more than ", kUnpackedMax >> 30, " GiB; unpack it yourself"));
     }
-    if (left == 0 && in.pos == in.size) return Unpacked{std::move(out), true};
+    if (left == 0 && in.pos == in.size) return Unpacked{std::move(out), absl::OkStatus()};
     // Nothing came, though all was given: the frame goes on.
-    if (left != 0 && room.pos == 0 && in.pos == in.size) return Unpacked{std::move(out), false};
+    if (left != 0 && room.pos == 0 && in.pos == in.size) {
+      return Unpacked{
+          std::move(out),
+          absl::DataLossError("its zstd data ends in the middle of a frame: the rest is missing"),
+          true};
+    }
   }
 }
 
-// What is there of a compressed recording that was cut short; then an error.
-class CutShort : public Input {
+// What is there of a damaged recording; then an error.
+class Damaged : public Input {
  public:
-  explicit CutShort(std::unique_ptr<Input> input) : input_(std::move(input)) {}
+  Damaged(std::unique_ptr<Input> input, absl::Status end)
+      : input_(std::move(input)), end_(std::move(end)) {}
   absl::StatusOr<bool> next(Record& record) override {
     absl::StatusOr<bool> more = input_->next(record);
     if (!more.ok() || *more) return more;
-    return absl::DataLossError("its zstd data ends in the middle of a frame: the rest is missing");
+    return end_;
   }
 
  private:
   std::unique_ptr<Input> input_;
+  absl::Status end_;
 };
 
 absl::StatusOr<std::unique_ptr<Input>> open_bytes(Bytes bytes, bool packed,
@@ -76,10 +87,10 @@ absl::StatusOr<std::unique_ptr<Input>> open_bytes(Bytes bytes, bool packed,
     ASSIGN_OR_RETURN(const std::string all, bytes.rest());
     ASSIGN_OR_RETURN(Unpacked unpacked, unpack(all));
     // A capture of the Agent may end anywhere (spec 10.4).
-    const bool whole = unpacked.whole || unpacked.bytes.starts_with(kCapture);
+    const bool whole = unpacked.end.ok() || (unpacked.cut && unpacked.bytes.starts_with(kCapture));
     ASSIGN_OR_RETURN(auto input, open_bytes(Bytes::of(std::move(unpacked.bytes)), true, udp_ports));
     if (whole) return input;
-    return std::make_unique<CutShort>(std::move(input));
+    return std::make_unique<Damaged>(std::move(input), unpacked.end);
   }
   if (start == kCapture) {
     ASSIGN_OR_RETURN(std::string all, bytes.rest());

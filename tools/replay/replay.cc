@@ -330,7 +330,8 @@ std::vector<std::string> Replay::notes() const {
   if (const uint64_t n = state_->lines.not_finite(); n != 0)
     notes.push_back(cat(n, " points left out: infinite or not a number, which JSON cannot say"));
   if (const uint64_t n = state_->source.malformed_fragment.get(); n != 0)
-    notes.push_back(cat(n, " IP fragments whose datagram is not whole in the recording"));
+    notes.push_back(
+        cat(n, " IP fragments that came twice, or whose datagram is not whole in the recording"));
   if (const uint64_t n = state_->keeper->clock_steps.get(); n != 0)
     notes.push_back(cat(n,
                         " records whose time lies before that of an earlier one: they count at "

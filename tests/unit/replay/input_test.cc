@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <zstd.h>
 
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include "dataplane/base/strings.h"
 #include "tests/unit/parsers/packet_pieces.h"
 #include "tools/pktgen/output.h"
+#include "tools/replay/fragments.h"
 
 namespace penstock::replay {
 namespace {
@@ -166,6 +168,16 @@ std::string pack(const std::string& text) {
   std::string packed(ZSTD_compressBound(text.size()), '\0');
   packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 1));
   return packed;
+}
+
+TEST(Input, GivesWhatIsBeforeDamagedCompressedData) {
+  const std::string good = pack("{\"t\":1,\"packet\":\"a\"}\n");
+  for (const std::string& bad :
+       {std::string(20, '\0'), good.substr(0, 6) + std::string(20, '\xff')}) {
+    const Taken taken = read_bytes(good + bad);
+    EXPECT_THAT(taken.records, ElementsAre("1000 udp a"));
+    EXPECT_THAT(std::string(taken.status.message()), HasSubstr("what follows is not read"));
+  }
 }
 
 TEST(Input, UnpacksWhatBeginsWithASkippableFrame) {
@@ -336,6 +348,34 @@ TEST(Pcap, FragmentsOfACutFileAreGivenUp) {
   EXPECT_EQ(record.verdict, packet::Verdict::kFragment);
   EXPECT_FALSE((*input)->next(record).ok());
   EXPECT_FALSE((*input)->next(record).ok());
+}
+
+// Datagrams of one piece of eight bytes each, and one of thousands.
+TEST(Fragments, AreBounded) {
+  using penstock::testing::piece;
+  using penstock::testing::Pkt;
+  const auto count = [](size_t bytes_max, auto&& frame_of) {
+    Fragments fragments(bytes_max);
+    const size_t before = ::mallinfo2().uordblks;
+    for (uint16_t i = 0; i < 8000; ++i) {
+      const auto frame = frame_of(i);
+      packet::Decoded decoded{};
+      uint32_t frames = 0;
+      EXPECT_EQ(packet::decode(frame, {packet::Check::kTrust, packet::Check::kTrust}, decoded),
+                packet::Verdict::kFragment);
+      EXPECT_TRUE(fragments.add(frame, decoded, 0, frames).empty());
+    }
+    EXPECT_LE(::mallinfo2().uordblks - before, bytes_max + (1 << 20));
+    return fragments.take_given_up();
+  };
+  const auto whole =
+      Pkt().ip4("10.0.0.2", "10.0.0.1").udp(9, 8125).text(std::string(64'000, 'x')).build();
+  const auto small = [&](uint16_t i) { return piece(whole, 0, 8, true, i); };
+  const auto many = [&](uint16_t i) { return piece(whole, i % 4000u * 16, 8, true, i / 4000); };
+  EXPECT_EQ(count(64 << 20, small), 0u);
+  EXPECT_GT(count(1 << 20, small), 4000u);
+  EXPECT_EQ(count(64 << 20, many), 0u);
+  EXPECT_EQ(count(400'000, many), 4000u);
 }
 
 // The same identification again, while another datagram waits.
