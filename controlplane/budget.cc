@@ -76,21 +76,21 @@ void add_shard(Lines lines, const Config& config, const Plan& plan) {
 }
 
 // A Segment is held as packed columns while it is written and, at the end, once more as its bytes.
-// At a stop after a shard was late, it has that shard's two generations.
+// At a stop after shards were late, it has both generations of each, joined: of the same contexts
+// and values, but two of the rest.
 void add_sealing(Lines lines, const Plan& plan) {
   constexpr uint64_t kTwice = 2;
+  constexpr uint64_t kGenerations = 2;
   const LimitsPlan& l = plan.limits;
   const uint64_t shards = plan.shard_count;
   lines.add("sealing: rows", "contexts", shards * contexts_of(l), kRowBytes * kTwice);
   lines.add("sealing: strings", "context_bytes", shards * kTwice, l.context_bytes);
   lines.add("sealing: values", "sample_bytes", shards, l.sample_bytes);
-  lines.add("sealing: members of sets", "set_members", shards * uint64_t{l.set_members},
-            2 * kSetMemberBytes);
-  lines.add("sealing: events, checks, timestamped lines", "carry_bytes", shards * kTwice,
-            l.carry_bytes);
-  if (shards > 1) {
-    lines.add("sealing: joining shards", "contexts", shards * contexts_of(l), kJoinBytes);
-  }
+  lines.add("sealing: members of sets", "set_members", shards * kGenerations * l.set_members,
+            kTwice * kSetMemberBytes);
+  lines.add("sealing: events, checks, timestamped lines", "carry_bytes",
+            shards * kGenerations * kTwice, l.carry_bytes);
+  lines.add("sealing: joining shards", "contexts", shards * contexts_of(l), kJoinBytes);
 }
 
 void add_data_plane(Lines lines, const Config& config, const Plan& plan, uint64_t eal_bytes) {

@@ -117,6 +117,11 @@ def test_usage(args):
     assert (done.returncode, done.stdout) == (USAGE, b"") and done.stderr
 
 
+def test_usage_where_an_option_takes_the_word():
+    done = subprocess.run([lab.PENSTOCKCTL, "--config", "segment"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (USAGE, b"") and b"must be: segment cat FILE" in done.stderr
+
+
 def test_files_that_cannot_be_read(folder):
     for path in (folder / "none", folder):
         done = cat("cat", path)
