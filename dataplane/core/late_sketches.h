@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,10 @@ class LateSketches {
   bool add(int64_t bucket_start, std::string_view key, double value, uint32_t weight,
            double scaled);
 
+  // Start of the earliest bucket, if there is one.
+  [[nodiscard]] std::optional<int64_t> first() const {
+    return buckets_.empty() ? std::nullopt : std::optional(buckets_.begin()->first);
+  }
   // Starts of the nearest buckets, at most `at_most`, of those that start before `before`: the
   // earliest first.
   [[nodiscard]] std::vector<int64_t> nearest(int64_t before, size_t at_most) const;

@@ -120,6 +120,8 @@ std::vector<std::vector<std::byte>> Sealer::seal_late(int64_t before, size_t at_
   return segments;
 }
 
+std::optional<int64_t> Sealer::first_late() const { return state_->late.first(); }
+
 void Sealer::give_up_late() {
   state_->late.give_up();
   state_->stats.copies_unkept.add(state_->late.take_given_up());

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,6 +52,8 @@ class Sealer {
   // At a stop, after the shards' threads have ended: the Segment of the open bucket, with all that
   // is left. Cleans nothing up; only `seal_late` of all buckets and `give_up_late` may follow.
   std::vector<std::byte> seal_rest(int64_t bucket_start, Now now);
+  // Start of the earliest bucket that waits, for its turn or a place.
+  [[nodiscard]] std::optional<int64_t> first_late() const;
   // What waits for its bucket, or for a place, goes to copies_unkept.
   void give_up_late();
 

@@ -214,7 +214,7 @@ def test_names_bad_records_and_goes_on():
     (["more"], '"more": not an option'),
     (["--no"], "see --help"),
     (["--segments", ""], "--segments: its value is empty"),
-    (["--variant", "none"], '--variant: PENSTOCK_SIMD = "none"'),
+    (["--variant", "none"], '--variant none: this machine runs'),
     (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
 ])
 def test_usage(args, said):

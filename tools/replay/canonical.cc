@@ -7,7 +7,7 @@ namespace penstock::replay {
 
 void CanonicalLines::series(const SeriesPoint& p) {
   begin('0', p.timestamp);
-  keys_ += p.name;
+  part(p.name);
   key(p.suffix);
   key(p.host);
   key(p.tags);
@@ -60,10 +60,19 @@ void CanonicalLines::begin(char section, int64_t time) {
   for (int shift = 56; shift >= 0; shift -= 8) keys_ += static_cast<char>(ascending >> shift);
 }
 
-// Parts end with a NUL, so that a name sorts before its continuations.
-void CanonicalLines::key(std::string_view part) {
-  keys_ += part;
-  keys_ += '\0';
+// Parts end with two NULs, and those within are told from them by what follows, so that a name
+// sorts before its continuations.
+void CanonicalLines::key(std::string_view text) {
+  part(text);
+  keys_.append(2, '\0');
+}
+
+void CanonicalLines::part(std::string_view text) {
+  for (size_t nul = 0; (nul = text.find('\0')) != text.npos; text.remove_prefix(nul + 1)) {
+    keys_ += text.substr(0, nul + 1);
+    keys_ += '\1';
+  }
+  keys_ += text;
 }
 
 void CanonicalLines::key(std::span<const std::string_view> tags) {

@@ -36,7 +36,8 @@ class CanonicalLines : public PointSink {
     size_t line, line_size;
   };
   void begin(char section, int64_t time);
-  void key(std::string_view part);
+  void key(std::string_view text);
+  void part(std::string_view text);
   void key(std::span<const std::string_view> tags);
   void end();
 

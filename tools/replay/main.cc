@@ -116,10 +116,19 @@ absl::StatusOr<Arguments> parse(int argc, char** argv) {
 }
 
 absl::Status choose_variant(const std::string& variant) {
-  if (!variant.empty()) ::setenv("PENSTOCK_SIMD", variant.c_str(), 1);
-  const std::string error = simd::environment_error();
-  if (error.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(variant.empty() ? error : cat("--variant: ", error));
+  if (variant.empty()) {
+    const std::string error = simd::environment_error();
+    return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+  }
+  if (simd::named(variant) == nullptr) {
+    std::string names;
+    for (const simd::Kernel* kernel : simd::runnable())
+      names += cat(" ", simd::variant_name(kernel->variant));
+    return absl::InvalidArgumentError(
+        cat("--variant ", variant, ": this machine runs", names, "; name one of them"));
+  }
+  ::setenv("PENSTOCK_SIMD", variant.c_str(), 1);
+  return absl::OkStatus();
 }
 
 // Opening the output empties it.

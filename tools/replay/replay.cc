@@ -185,11 +185,14 @@ void Replay::State::follow(int64_t time_ms) {
   if (time_ms == now_ms) return;
   flush_all();
   while (close_ms() <= time_ms) {
-    // Where a bucket gave nothing, no later one does before the next sample: of the rest only the
-    // last is closed, so that the shards count time from there.
+    // Where a bucket gave nothing, no later one does before the next sample, but for copies that
+    // wait for it: of the rest only the last is closed, so that the shards count time from there.
     const bool silent = !close();
-    bucket = silent ? std::max(bucket + plan.interval_s, bucket_of(time_ms) - plan.interval_s)
-                    : bucket + plan.interval_s;
+    bucket += plan.interval_s;
+    if (silent) {
+      const int64_t last = bucket_of(time_ms) - plan.interval_s;
+      bucket = std::max(bucket, std::min(last, sealer->first_late().value_or(last)));
+    }
   }
   now_ms = time_ms;
 }

@@ -288,6 +288,27 @@ TEST(Replay, ACopyWithATimestampGoesToTheBucketOfThatTime) {
   }
 }
 
+// Also where nothing else came of the buckets between.
+TEST(Replay, CopiesThatWaitComeBucketAfterBucket) {
+  const std::string packet =
+      cat("h:1|h|T", kStart + 30, "\nh:1|h|T", kStart + 40, "\nh:1|h|T", kStart + 5000);
+  const Outcome run = replay({{5, packet}, {50, "h:1|h"}, {9000, "h:1|h"}}, kCopies);
+  std::vector<std::string> times;
+  for (const std::string& line : briefs(run)) times.push_back(line.substr(0, line.find(' ')));
+  EXPECT_THAT(times, ElementsAre("30", "40", "50", "5000", "9000"));
+}
+
+// A NUL is a byte as any other.
+TEST(Replay, WhatIsAPrefixComesFirst) {
+  const std::string nul(1, '\0');
+  const std::string packet = cat("a", nul, ":1|g\na:2|g\nab:3|g\na", nul, "b:4|g\nc:1|g|#t", nul,
+                                 "\nc:2|g|#t\nc:3|g|#t,u\nc:4|g");
+  std::vector<double> values;
+  for (const std::string& line : replay({{5, packet}}).lines)
+    values.push_back(nlohmann::json::parse(line).at("value"));
+  EXPECT_THAT(values, ElementsAre(2, 1, 4, 3, 4, 2, 3, 1));
+}
+
 TEST(Replay, CopiesBeyondABoundAreCounted) {
   std::string packet;
   for (int i = 0; i < 20; ++i) packet += cat("h", i, ":1|h\n");
