@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "absl/strings/str_split.h"
 #include "dataplane/base/strings.h"
 
 namespace penstock {
@@ -65,9 +66,14 @@ std::optional<std::vector<Value>> Value::items(size_t count_max) const {
     fail("must be a list");
     return std::nullopt;
   }
-  if (node_.IsScalar()) return std::vector<Value>{*this};
-  if (node_.size() > count_max) {
-    fail(cat("has ", node_.size(), " entries; at most ", count_max, " are allowed"));
+  if (node_.IsScalar()) {
+    const std::vector<std::string> words =
+        absl::StrSplit(node_.Scalar(), absl::ByAnyChar(" \t\n\v\f\r"), absl::SkipEmpty());
+    for (const std::string& word : words) list.emplace_back(problems_, YAML::Node(word), where_);
+  }
+  const size_t count = node_.IsScalar() ? list.size() : node_.size();
+  if (count > count_max) {
+    fail(cat("has ", count, " entries; at most ", count_max, " are allowed"));
     return std::nullopt;
   }
   for (const YAML::Node& item : node_) {

@@ -52,8 +52,8 @@ class Value {
     if (const auto i = one_of(names)) out = static_cast<Enum>(*i);
   }
 
-  // The elements of a list (a single scalar counts as a list of one), reported if there are more
-  // than `count_max` or it is a map.
+  // The elements of a list, or the words of a text, as the Agent reads one where it wants a list;
+  // reported if there are more than `count_max` or it is a map.
   [[nodiscard]] std::optional<std::vector<Value>> items(size_t count_max) const;
 
   // Reports: `<where> = "<value>": <what>`.

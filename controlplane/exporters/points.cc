@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "dataplane/base/strings.h"
+#include "parsers/dogstatsd/message.h"
 
 namespace penstock {
 namespace {
@@ -194,9 +194,7 @@ HistogramConfig HistogramConfig::parse(std::span<const std::string> aggregates,
   }
   for (const std::string& text : percentiles) {
     double x = -1;
-    const char* end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data(), end, x);
-    if (error != std::errc() || at != end || !(x >= 0 && x <= 1)) {
+    if (!dogstatsd::parse_float(text, x) || !(x >= 0 && x <= 1)) {
       ignored.push_back(text);
       continue;
     }

@@ -247,6 +247,20 @@ TEST(Config, AgentKeysThatAreNotOursAreListedAndUnknownOnesWarnedOf) {
                           "\"dogstatsd_port\"?"));
 }
 
+TEST(Config, AListMayBeWrittenAsWords) {
+  const Config c =
+      good(
+          "dogstatsd_tags: \"b:2  a:1\\ta:1 \"\nstatsd_metric_namespace_blacklist: \"\"\n"
+          "metric_filterlist: \" \"\nstatsd_metric_blocklist: x.y\nhistogram_percentiles: 0.5\n"
+          "histogram_aggregates: max min\n")
+          .config;
+  EXPECT_THAT(c.tags, ElementsAre("a:1", "b:2"));
+  EXPECT_THAT(c.namespace_exclusions, IsEmpty());
+  EXPECT_THAT(c.filter, ElementsAre("x.y"));
+  EXPECT_THAT(c.histogram_percentiles, ElementsAre("0.5"));
+  EXPECT_THAT(c.histogram_aggregates, ElementsAre("max", "min"));
+}
+
 TEST(Config, WhatTheAgentSkipsWithAWarningIsSkipped) {
   const LoadedConfig loaded = good(
       "dogstatsd_eol_required: [udp, tcp]\nhistogram_aggregates: [max, mode]\n"

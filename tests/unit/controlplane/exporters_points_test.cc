@@ -231,15 +231,16 @@ TEST(JsonText, OfAnyBytesParses) {
 TEST(HistogramConfig, TakesWhatTheAgentTakes) {
   std::vector<std::string> ignored;
   const std::vector<std::string> aggregates = {"sum", "min", "mean", "max"};
-  const std::vector<std::string> percentiles = {"0.99", "0.5", "1", "0",   "1.1",
-                                                "-0.1", "x",   "",  "nan", "0.955"};
+  const std::vector<std::string> percentiles = {"0.99", "0.5", "1",   "0",     "1.1",   "-0.1",
+                                                "x",    "",    "nan", "0.955", "+0.25", "0x1p-2"};
   const auto c = HistogramConfig::parse(aggregates, percentiles, ignored);
   EXPECT_THAT(c.aggregates,
               testing::ElementsAre(Aggregate::kSum, Aggregate::kMin, Aggregate::kMax));
   std::vector<std::string> suffixes;
   for (const auto& p : c.percentiles) suffixes.push_back(p.suffix);
-  EXPECT_THAT(suffixes, testing::ElementsAre(".0percentile", ".50percentile", ".96percentile",
-                                             ".99percentile", ".100percentile"));
+  EXPECT_THAT(suffixes, testing::ElementsAre(".0percentile", ".25percentile", ".25percentile",
+                                             ".50percentile", ".96percentile", ".99percentile",
+                                             ".100percentile"));
   EXPECT_THAT(ignored, testing::ElementsAre("mean", "1.1", "-0.1", "x", "", "nan"));
 }
 
