@@ -467,6 +467,20 @@ TEST(Shard, CountsWhatTheCarryBufferCannotHold) {
   bench.check_ledger(true);
 }
 
+// A row of the Segment is larger than a value of two bytes.
+TEST(Shard, ALineOfManyValuesTakesMoreOfTheCarryBuffer) {
+  auto plan = test_plan();
+  plan->limits.carry_bytes = 4096;
+  Bench bench(std::move(plan));
+  std::string line = "t";
+  for (int i = 0; i < 300; ++i) line += ":1";
+  bench.send(line + "|c|T5\n" + line + "|c|T5");
+  EXPECT_EQ(bench.stats[0]->timestamped.get(), 300u);
+  EXPECT_EQ(bench.stats[0]->carry_full.get(), 300u);
+  EXPECT_EQ(bench.seal().size(), 300u);
+  bench.check_ledger(true);
+}
+
 TEST(Shard, TakesTheLongestLines) {
   auto plan = test_plan();
   plan->dogstatsd.client_origin = 1;
