@@ -51,6 +51,7 @@ class CarryBuffer {
   void clear() { used_ = charged_ = 0; }
 
  private:
+  // With the two of the value itself, half of what it takes there.
   static constexpr size_t kValueBytes = 8;
 
   static size_t padded(size_t line) { return sizeof(Record) + (line + 7) / 8 * 8; }

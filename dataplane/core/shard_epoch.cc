@@ -13,7 +13,7 @@ constexpr uint32_t kSlotsPerPoll = 128;
 constexpr uint32_t kAhead = 8;  // slots are fetched before they are looked at
 constexpr uint32_t kMembersPerPoll = 512;
 constexpr uint32_t kIdsPerPoll = 512;
-constexpr uint64_t kBytesOfPoll = 16'384;  // some 10 us at the least
+constexpr uint64_t kBytesOfPoll = 16'384;  // some 10 us of lines with five tags
 constexpr uint64_t kPollsAtOnce = 512;
 
 }  // namespace

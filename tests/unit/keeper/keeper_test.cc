@@ -35,45 +35,52 @@ Fd sigterm() {
   return Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-TEST(Outbox, OfTwoThatDoNotFitTheOneThatMayNotPushOutIsGivenUp) {
-  LimitsPlan limits{};
-  limits.segments_held = 2;
-  limits.segment_bytes_held = 1000;
-  KeeperStats stats;
-  Outbox outbox(limits, stats);
-  const auto held = [&] {
+// With room for a few Segments and 1000 bytes.
+class OutboxTest : public testing::Test {
+ protected:
+  OutboxTest() { limits_.segment_bytes_held = 1000; }
+
+  absl::Status add(uint64_t sequence, size_t bytes) {
+    return outbox_.add({sequence, 0, 7, 0, 0, Fd()}, std::vector<std::byte>(bytes));
+  }
+  absl::Status add_beside(uint64_t sequence, size_t bytes) {
+    return outbox_.add_beside({sequence, 0, 7, 0, 0, Fd()}, std::vector<std::byte>(bytes));
+  }
+  std::vector<uint64_t> held() const {
     std::vector<uint64_t> all;
-    for (const HeldSegment& s : outbox.held()) all.push_back(s.sequence);
+    for (const HeldSegment& s : outbox_.held()) all.push_back(s.sequence);
     return all;
-  };
-  const std::vector<std::byte> bytes(1500);
-  ASSERT_TRUE(outbox.add({1, 0, 0, 0, 0, Fd()}, bytes).ok());  // alone, of any size
-  EXPECT_FALSE(outbox.add_beside({2, 0, 7, 0, 0, Fd()}, std::span(bytes).first(1)).ok());
+  }
+
+  LimitsPlan limits_{};
+  KeeperStats stats_;
+  Outbox outbox_{limits_, stats_};
+};
+
+TEST_F(OutboxTest, OfTwoThatDoNotFitTheOneThatMayNotPushOutIsGivenUp) {
+  limits_.segments_held = 2;
+  ASSERT_TRUE(add(1, 1500).ok());  // alone, of any size
+  EXPECT_FALSE(add_beside(2, 1).ok());
   EXPECT_EQ(held(), (std::vector<uint64_t>{1}));
-  EXPECT_EQ(stats.segments_given_up.get(), 1u);
-  EXPECT_EQ(stats.points_given_up.get(), 7u);
-  ASSERT_TRUE(outbox.add({3, 0, 0, 0, 0, Fd()}, std::span(bytes).first(400)).ok());
-  EXPECT_FALSE(outbox.add_beside({4, 0, 0, 0, 0, Fd()}, std::span(bytes).first(601)).ok());
-  EXPECT_TRUE(outbox.add_beside({5, 0, 0, 0, 0, Fd()}, std::span(bytes).first(600)).ok());
+  EXPECT_EQ(stats_.segments_given_up.get(), 1u);
+  EXPECT_EQ(stats_.points_given_up.get(), 7u);
+  ASSERT_TRUE(add(3, 400).ok());
+  EXPECT_FALSE(add_beside(4, 601).ok());
+  EXPECT_TRUE(add_beside(5, 600).ok());
   EXPECT_EQ(held(), (std::vector<uint64_t>{3, 5}));
-  EXPECT_FALSE(outbox.add_beside({6, 0, 0, 0, 0, Fd()}, {}).ok());  // the places
+  EXPECT_FALSE(add_beside(6, 0).ok());  // the places
   EXPECT_EQ(held(), (std::vector<uint64_t>{3, 5}));
 }
 
-TEST(Outbox, SparesHalfOfItsPlacesAndBytes) {
-  LimitsPlan limits{};
-  limits.segments_held = 5;
-  limits.segment_bytes_held = 1000;
-  KeeperStats stats;
-  Outbox outbox(limits, stats);
-  EXPECT_EQ(outbox.spare(), 2u);
-  const std::vector<std::byte> bytes(500);
-  ASSERT_TRUE(outbox.add({1, 0, 0, 0, 0, Fd()}, bytes).ok());
-  EXPECT_EQ(outbox.spare(), 1u);
-  ASSERT_TRUE(outbox.add({2, 0, 0, 0, 0, Fd()}, std::span(bytes).first(1)).ok());
-  EXPECT_EQ(outbox.spare(), 0u);
-  outbox.acknowledge(2);
-  EXPECT_EQ(outbox.spare(), 1u);
+TEST_F(OutboxTest, SparesHalfOfItsPlacesAndBytes) {
+  limits_.segments_held = 5;
+  EXPECT_EQ(outbox_.spare(), 2u);
+  ASSERT_TRUE(add(1, 500).ok());
+  EXPECT_EQ(outbox_.spare(), 1u);
+  ASSERT_TRUE(add(2, 1).ok());
+  EXPECT_EQ(outbox_.spare(), 0u);
+  outbox_.acknowledge(2);
+  EXPECT_EQ(outbox_.spare(), 1u);
 }
 
 // A keeper that no penstockd talks to, and a shard that has had late copies for kBuckets.
